@@ -1,0 +1,1 @@
+"""Executors: local and Slurm behind one contract."""

@@ -1,0 +1,90 @@
+"""The contract of an executor: whoever takes a batch script and runs it, on this machine or on a cluster.
+
+Absence is not a state: a job that an executor does not list is simply missing from its answers. What
+follows from that is decided elsewhere, with more evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class JobState(StrEnum):
+    """Slurm's words for a job, reduced to those that ask for different things."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    TIMEOUT = "TIMEOUT"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    NODE_FAIL = "NODE_FAIL"
+    PREEMPTED = "PREEMPTED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_over(self) -> bool:
+        return self not in (JobState.PENDING, JobState.RUNNING)
+
+
+class FailureClass(StrEnum):
+    """What a failure asks for."""
+
+    TRANSIENT = "transient"  # the same again, later
+    RESOURCES = "resources"  # again with more memory or time
+    NODE = "node"  # again, elsewhere
+    PERMANENT = "permanent"  # no use in trying again; tell
+    HOLD = "hold"  # keep, tell, try again rarely
+    CANCELLED = "cancelled"  # somebody wanted it so
+    VANISHED = "vanished"  # the scheduler forgot it and nothing tells how it ended
+
+
+class JobReport(Struct, frozen=True, kw_only=True):
+    """What an executor tells of one job now. Times are UTC; `reason` is the scheduler's own word."""
+
+    job_id: str
+    name: str
+    state: JobState
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    nodes: str | None = None
+
+
+class Executor(Protocol):
+    """Runs batch scripts. Job names are unique for one attempt; they, not the ids, identify a job."""
+
+    @property
+    def name(self) -> str:
+        """The executor's name in configuration and events."""
+        ...
+
+    def submit(self, script: Path, job_name: str) -> str:
+        """Hand in a script; return the job's id.
+
+        Raises SubmissionRefused (nothing was taken; says of which class the refusal is) or
+        SubmissionDoubtful (it may have been taken: look the name up first).
+        """
+        ...
+
+    def find(self, job_name: str) -> list[JobReport]:
+        """Look a job up by its name, ended ones included as far back as is known. Raises PollFailed."""
+        ...
+
+    def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
+        """Tell of the jobs {id: name} what is known, in one batched call. A job whose name differs from
+        the one given is another job (ids are reused after a crash) and is left out. Raises PollFailed."""
+        ...
+
+    def cancel(self, job_id: str, job_name: str) -> None:
+        """End a job if it is still the one of that name. An unknown job is let be. Raises PollFailed."""
+        ...

@@ -1,0 +1,349 @@
+"""Events: everything that happens, each one small immutable file under a never-used name.
+
+Whoever is on another host than the watcher writes nothing on the drive but signals, results and events. The
+flat folder of events, the inbox, is the doorbell too: the watcher lists one folder each second.
+
+    state/inbox/00001769850300123456789-wild-west-4711-000003.json
+                └ time (ns, for order)   └ host    └ pid └ counter
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from heliograph.drive import Drive
+from heliograph.errors import BadEvent, DriveError
+from heliograph.files import read_untrusted, write_atomic
+from heliograph.names import host_name, user_name, utc_now
+from heliograph.protocol.signals import Name, Text, Timestamp
+
+LARGEST_EVENT = 1 << 20
+EVENT_NAME = re.compile(r"[0-9]{20}-[A-Za-z0-9-]{1,64}-[0-9]{1,10}-[0-9]{6,12}")
+_counter = itertools.count()
+
+Token = Annotated[str, Meta(pattern="^[a-z0-9-]{4,64}$", description="names one attempt")]
+Stage = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+Metrics = dict[str, float | None]
+
+
+class _Body(Struct, kw_only=True, tag_field="kind", omit_defaults=True, frozen=True):
+    experiment: Name
+    stage: Stage
+
+
+# Training (wild_west) -------------------------------------------------------------------------------
+
+
+class TrainingStarted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="training.started"):
+    """A training run began, or was resumed."""
+
+    run: Token
+    hostname: Text
+    user: Text
+    config_path: str | None = None
+    mlflow_run_id: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class TrainingHeartbeat(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="training.heartbeat"):
+    """A training run lives, and how far it is."""
+
+    run: Token
+    step: int
+    total_steps: int | None = None
+    metrics: Metrics = {}
+
+
+class CheckpointSaved(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="training.checkpoint"):
+    """A checkpoint stands whole on the drive."""
+
+    run: Token
+    checkpoint_path: Text
+    step: int
+    epoch: float | None = None
+    size_bytes: int | None = None
+    metrics: Metrics = {}
+
+
+class TrainingCompleted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="training.completed"):
+    """The run ended well and its signal is published."""
+
+    run: Token
+    checkpoint_path: Text
+    mlflow_run_id: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class TrainingFailed(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="training.failed"):
+    """The run ended with an exception or a signal of the operating system."""
+
+    run: Token
+    error_type: str
+    error_message: str
+
+
+class SignalPublished(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="signal.published"):
+    """The doorbell: this signal has just been published. `stage` is the stage that ended."""
+
+    path: Text
+    sha256: str
+
+
+# Attempts, as the watcher decides -------------------------------------------------------------------
+
+
+class SignalAccepted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="signal.accepted"):
+    """The watcher read a valid signal. `stage` is the stage that ended."""
+
+    path: Text
+    sha256: str
+    content: dict[str, Any]
+
+
+class SignalQuarantined(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="signal.quarantined"):
+    """A signal was put aside, with the reason. `experiment` is the folder's name made safe."""
+
+    path: Text
+    sha256: str
+    reason: Text
+    kept_as: str | None = None
+
+
+class AttemptQueued(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="attempt.queued"):
+    """The intent, committed before anything is submitted."""
+
+    token: Token
+    attempt: int
+    signal_sha256: str
+    executor: str
+    resources: dict[str, Any]
+    not_before: Timestamp | None = None
+    parent_id: int | None = None
+    checkpoint_path: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class AttemptSubmitted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="attempt.submitted"):
+    """The scheduler took the job, under this id."""
+
+    token: Token
+    job_id: str
+    script_path: str
+    log_path: str
+    adopted: bool = False
+
+
+class AttemptObserved(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="attempt.observed"):
+    """The scheduler told a new state or a new reason for waiting, in its own words."""
+
+    token: Token
+    state: str
+    reason: str | None = None
+
+
+class AttemptConcluded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="attempt.concluded"):
+    """The attempt is over; final states never leave."""
+
+    token: Token
+    status: str
+    failure_class: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    retry_at: Timestamp | None = None
+
+
+# Jobs, as they tell themselves ----------------------------------------------------------------------
+
+
+class JobStarted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.started"):
+    """The job claimed its attempt and runs. A run by hand has a token of its own and starts here."""
+
+    token: Token
+    job_id: str
+    hostname: Text
+    signal_sha256: str | None = None
+    checkpoint_path: str | None = None
+
+
+class JobHeartbeat(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.heartbeat"):
+    """The job lives, and how far it is."""
+
+    token: Token
+    done: int
+    total: int
+    doing: str = ""
+
+
+class RunLinked(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.run_linked"):
+    """The MLflow run that this attempt logs to."""
+
+    token: Token
+    mlflow_run_id: str
+
+
+class ResultsAdded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.results"):
+    """Overall results of one data set and checkpoint; their Parquet files stand whole on the drive."""
+
+    token: Token
+    dataset: Name
+    checkpoint: Name
+    metrics: Metrics
+
+
+class OutputAdded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.output"):
+    """A figure, table or report stands whole on the drive. The path is relative to the drive."""
+
+    token: Token
+    output_type: str
+    output_path: Text
+
+
+class JobEnded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.ended"):
+    """The work of the job ended with this exit code."""
+
+    token: Token
+    exit_code: int
+    error_message: str | None = None
+    error_tail: list[str] = []
+
+
+Body = (
+    TrainingStarted
+    | TrainingHeartbeat
+    | CheckpointSaved
+    | TrainingCompleted
+    | TrainingFailed
+    | SignalPublished
+    | SignalAccepted
+    | SignalQuarantined
+    | AttemptQueued
+    | AttemptSubmitted
+    | AttemptObserved
+    | AttemptConcluded
+    | JobStarted
+    | JobHeartbeat
+    | RunLinked
+    | ResultsAdded
+    | OutputAdded
+    | JobEnded
+)
+
+
+class Event(Struct, kw_only=True, frozen=True):
+    """One thing that happened: an id that is also its file's name, when, where, who, and what."""
+
+    id: str
+    at: Timestamp
+    host: str
+    pid: int
+    user: str
+    body: Body
+
+
+_decoder = msgspec.json.Decoder(Event)
+
+
+def new_event_id(now_ns: int | None = None) -> str:
+    """Return an id that nobody else uses; ids of one host sort by time."""
+    moment = time.time_ns() if now_ns is None else now_ns
+    return f"{moment:020d}-{host_name()}-{os.getpid()}-{next(_counter):06d}"
+
+
+def make_event(body: Body, now: datetime | None = None) -> Event:
+    """Wrap what happened as an event of this process."""
+    return Event(
+        id=new_event_id(),
+        at=now or utc_now(),
+        host=host_name(),
+        pid=os.getpid(),
+        user=user_name(),
+        body=body,
+    )
+
+
+def encode_event(event: Event) -> bytes:
+    """Write an event as one line of JSON without the line's end."""
+    return msgspec.json.encode(event)
+
+
+def parse_event(raw: bytes, file: object) -> Event:
+    """Check an event's bytes. Raises BadEvent."""
+    try:
+        event = _decoder.decode(raw)
+        if not EVENT_NAME.fullmatch(event.id):
+            raise msgspec.ValidationError("not an event's id - at `$.id`")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem, _, at = str(error).partition(" - at `$")
+        raise BadEvent(
+            file=file,
+            field=at.strip("`").lstrip(".") or "(file)",
+            problem=problem[:200],
+            value=raw[:60].decode("utf-8", "replace"),
+            remedy="docs/schemas/event.json describes events.",
+        ) from None
+    return event
+
+
+def event_path(drive: Drive, event_id: str) -> Path:
+    return drive.inbox / f"{event_id}.json"
+
+
+def read_event(path: Path) -> Event:
+    """Read one event of the inbox. Raises OSError (look again) or BadEvent."""
+    event = parse_event(read_untrusted(path, LARGEST_EVENT), path)
+    if path.stem != event.id:
+        raise BadEvent(
+            file=path,
+            field="id",
+            problem="differs from the file's name",
+            value=event.id,
+            remedy="Events are written once, under their own id.",
+        )
+    return event
+
+
+class Outbox:
+    """Posts events to the drive's inbox; what the drive does not take waits in a local folder.
+
+    `post` never raises OSError while the local folder takes files. `deliver` brings what waits.
+    """
+
+    def __init__(self, drive: Drive, spool: Path) -> None:
+        self.drive = drive
+        self.spool = spool
+
+    def post(self, body: Body, now: datetime | None = None) -> Event:
+        """Post one event: to the inbox, else to the spool."""
+        event = make_event(body, now)
+        raw = encode_event(event)
+        try:
+            self.drive.read_id()  # an unmounted drive is an empty local folder: never write into it
+            write_atomic(event_path(self.drive, event.id), raw)
+        except (OSError, DriveError):
+            self.spool.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.spool / f"{event.id}.json", raw)
+        return event
+
+    def waiting(self) -> list[Path]:
+        """List the events that wait in the spool, oldest first."""
+        return sorted(self.spool.glob("[0-9]*.json"))
+
+    def deliver(self) -> int:
+        """Bring waiting events to the inbox, oldest first; return how many. Raises OSError on the first
+        that the drive does not take; the rest goes on waiting."""
+        waiting = self.waiting()
+        if waiting:
+            self.drive.read_id()
+        for path in waiting:
+            write_atomic(self.drive.inbox / path.name, path.read_bytes())
+            path.unlink()
+        return len(waiting)

@@ -1,0 +1,67 @@
+"""What cannot be used is kept with its reason, for a person to look at.
+
+    state/quarantine/20260131T090500123Z-EXPERIMENT-.training_complete/
+        content      the bytes as they were found (none where they could not be read)
+        reason.json  path, reason, when, sha256
+
+The original stays where it is: it belongs to whoever wrote it, and the watcher may not be allowed to move it.
+A corrected file has other content and is taken up at once.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from heliograph.drive import Drive
+from heliograph.files import write_atomic
+from heliograph.names import iso
+
+
+class Reason(Struct, frozen=True):
+    """Why a file was put aside."""
+
+    path: str
+    reason: str
+    quarantined_at: str
+    sha256: str
+
+
+class Kept(Struct, frozen=True):
+    """One entry of the quarantine."""
+
+    name: str
+    reason: Reason
+
+
+def safe_label(text: str) -> str:
+    """Reduce hostile text to what a file name may hold."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)[:100].lstrip(".") or "unnamed"
+
+
+def keep_aside(drive: Drive, path: Path, raw: bytes, sha256: str, reason: str, now: datetime) -> str:
+    """Copy `raw`, found at `path`, into the quarantine with its reason; return the entry's name."""
+    moment = re.sub(r"[-:.]", "", iso(now))
+    name = f"{moment}-{safe_label(path.parent.name)}-{safe_label(path.name)}-{sha256[:8]}"
+    folder = drive.quarantine / name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "content", raw)
+    told = Reason(str(path), reason, iso(now), sha256)
+    write_atomic(folder / "reason.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    return name
+
+
+def list_quarantine(drive: Drive) -> list[Kept]:
+    """List what is kept aside, oldest first; an entry without a readable reason is listed with that fact."""
+    entries = []
+    for folder in sorted(p for p in drive.quarantine.iterdir() if p.is_dir()):
+        try:
+            reason = msgspec.json.decode((folder / "reason.json").read_bytes(), type=Reason)
+        except (OSError, msgspec.DecodeError):
+            reason = Reason(str(folder), "the reason could not be read", "", "")
+        entries.append(Kept(folder.name, reason))
+    return entries
