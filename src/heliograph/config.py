@@ -68,13 +68,21 @@ class StageSettings(Struct, forbid_unknown_fields=True, frozen=True):
     extra_directives: list[Annotated[str, Meta(pattern=r"^--[a-z][a-z-]*(=[^\s'\"`$;&|<>\\]+)?$")]] = []
     """more #SBATCH directives, for instance --nice=100"""
     max_attempts: Annotated[int, Meta(ge=1, le=20)] = 3
+    most_mem: SlurmMem = "256G"
+    """how far memory may grow after an attempt that ran out of it"""
+    most_time: SlurmTime = "24:00:00"
+    """how far the time limit may grow after an attempt that ran into it"""
 
 
 class Detection(Struct, forbid_unknown_fields=True, frozen=True):
     """When the watcher looks at the drive."""
 
     inbox_every_s: Seconds = 1.0
+    """how often the inbox and the open experiments are looked at"""
     sweep_every_s: Seconds = 30.0
+    """how often the list of experiments is read, for those that nobody announced"""
+    full_sweep_every_s: Seconds = 3600.0
+    """how often every experiment is looked at, for re-trainings that nobody announced"""
     settle_s: Annotated[float, Meta(ge=0)] = 2.0
     """a file must have stayed the same for so long before it counts as broken"""
     inotify: Literal["auto", "on", "off"] = "auto"
@@ -82,7 +90,7 @@ class Detection(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Retry(Struct, forbid_unknown_fields=True, frozen=True):
-    """How a failed attempt is followed by another: first_delay_s, times factor each, at most longest_delay_s."""
+    """How long a failed attempt waits for the next: first_delay_s, times factor each, at most the longest."""
 
     first_delay_s: Seconds = 60.0
     factor: Annotated[float, Meta(ge=1)] = 2.0
@@ -136,7 +144,7 @@ class _UniqueKeys(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands here twice", key_node.start_mark

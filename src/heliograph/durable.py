@@ -19,7 +19,7 @@ _hook: Hook | None = None
 
 def install_hook(hook: Hook | None) -> None:
     """Call `hook(moment, kind, what)` around every durable step of this process; None takes it away."""
-    global _hook
+    global _hook  # noqa: PLW0603 - the one hook of this process; None outside tests
     _hook = hook
 
 

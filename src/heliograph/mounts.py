@@ -10,28 +10,10 @@ import msgspec
 
 # File systems that another host may write, as observed; everything unknown counts as one of them.
 _LOCAL_TYPES = frozenset(
-    [
-        "ext2",
-        "ext3",
-        "ext4",
-        "xfs",
-        "btrfs",
-        "zfs",
-        "f2fs",
-        "jfs",
-        "reiserfs",
-        "bcachefs",
-        "tmpfs",
-        "ramfs",
-        "overlay",
-        "rootfs",
-        "squashfs",
-        "vfat",
-        "exfat",
-        "ntfs",
-        "ntfs3",
-        "apfs",
-    ]
+    (
+        *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "reiserfs", "bcachefs", "overlay"),
+        *("tmpfs", "ramfs", "rootfs", "squashfs", "vfat", "exfat", "ntfs", "ntfs3", "apfs"),
+    )
 )
 _OCTAL = re.compile(r"\\([0-7]{3})")
 

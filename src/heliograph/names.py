@@ -33,7 +33,7 @@ def check_name(text: object, *, field: str, file: object = "command line") -> st
 
 
 def utc_now() -> datetime:
-    """Return the time of the wall clock, UTC. Only `main`s and events ask for it; the rest is handed `now`."""
+    """Return the wall clock's time, UTC. Only `main`s and events ask; everybody else is handed `now`."""
     return datetime.now(UTC)
 
 

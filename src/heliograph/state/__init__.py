@@ -1,0 +1,1 @@
+"""The state of the pipeline: three databases that are projections of the journal, and their snapshots."""

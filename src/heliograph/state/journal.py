@@ -1,0 +1,106 @@
+"""The journal: every event in the order in which it was applied, as immutable files on the drive.
+
+    state/events/evaluation/000000000001-000000000014.jsonl      one event a line, numbered 1 to 14
+
+The databases are projections of these files. Losing a database costs nothing; a database that an older host
+left behind is brought up to date.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from heliograph.drive import Drive
+from heliograph.errors import StateError
+from heliograph.files import write_atomic
+from heliograph.protocol.events import Event, parse_event
+from heliograph.state.databases import DATABASES
+from heliograph.state.store import Store
+
+log = logging.getLogger(__name__)
+_BATCH = re.compile(r"([0-9]{12})-([0-9]{12})\.jsonl")
+
+
+class Batch(Struct, frozen=True, order=True):
+    """One file of the journal."""
+
+    first: int
+    last: int
+    path: Path
+
+
+def batches(drive: Drive, stage: str) -> list[Batch]:
+    """List the files of a stage's journal, in order."""
+    folder = drive.journal / stage
+    if not folder.is_dir():
+        return []
+    matches = [(path, _BATCH.fullmatch(path.name)) for path in folder.iterdir()]
+    return sorted(Batch(int(match[1]), int(match[2]), path) for path, match in matches if match)
+
+
+def read_batch(batch: Batch) -> Iterator[tuple[int, Event]]:
+    """Read the events of one file with their numbers. Raises StateError when the file is not whole."""
+    lines = batch.path.read_bytes().splitlines()
+    if len(lines) != batch.last - batch.first + 1:
+        raise StateError(
+            database=batch.path,
+            reason=f"it has {len(lines)} events, and its name promises {batch.last - batch.first + 1}",
+            remedy="Restore this file from the backup.",
+        )
+    for seq, line in enumerate(lines, start=batch.first):
+        yield seq, parse_event(line, batch.path)
+
+
+def append(drive: Drive, store: Store) -> int:
+    """Write what the journal does not hold yet; return how many events. Repeatable at any point."""
+    written = 0
+    for stage in DATABASES:
+        while pending := store.not_journaled(stage):
+            first, last = pending[0][0], pending[-1][0]
+            folder = drive.journal / stage
+            folder.mkdir(parents=True, exist_ok=True)
+            content = "".join(f"{json}\n" for _, _, json in pending)
+            write_atomic(folder / f"{first:012d}-{last:012d}.jsonl", content.encode())
+            store.mark_journaled(stage, last)
+            written += len(pending)
+    return written
+
+
+def catch_up(drive: Drive, store: Store) -> int:
+    """Bring the databases level with the journal before anything is written; return how many events.
+
+    Raises StateError when database and journal tell different stories (another host went on with this
+    drive, and this one had decided things that it never wrote down there).
+    """
+    replayed = 0
+    for stage in DATABASES:
+        written = batches(drive, stage)
+        if not written:
+            continue
+        known = store.last_event(stage)
+        ahead = [batch for batch in written if batch.last > known]
+        settled = [batch for batch in written if batch.last <= known]
+        if settled:
+            _check_same_story(store, stage, settled[-1])
+            store.mark_journaled(stage, settled[-1].last)
+        for batch in ahead:
+            replayed += store.replay(stage, read_batch(batch))
+            _check_same_story(store, stage, batch)
+    if replayed:
+        log.info("replayed %d events of the journal", replayed)
+    return replayed
+
+
+def _check_same_story(store: Store, stage: str, batch: Batch) -> None:
+    *_, (seq, event) = read_batch(batch)
+    if store.event_id(stage, seq) != event.id:
+        raise StateError(
+            database=store.folder / DATABASES[stage].file_name,
+            reason=f"event {seq} is not the one that the journal holds in {batch.path.name}",
+            remedy="Another host went on with this drive. Rebuild: heliograph db rebuild.",
+        )

@@ -1,0 +1,173 @@
+"""Publishing a database: a new generation under a new name, then a pointer of fixed size.
+
+    state/published/evaluation.000123.db     never changes; kept for ten minutes after the next one
+    state/published/evaluation.json          generation, size, sha256; padded to 512 bytes, so that a
+                                             replaced file is never read truncated
+    state/evaluation.db                      the same snapshot under the name that people and R expect
+
+Readers copy, verify, and open their copy: what was measured on network drives leaves no simpler way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import re
+import shutil
+import sqlite3
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from heliograph.drive import Drive
+from heliograph.errors import NotPublished, StateError
+from heliograph.files import atomic_file, sha256_file, write_atomic
+from heliograph.names import iso
+from heliograph.state.databases import DATABASES
+from heliograph.state.store import Store
+
+log = logging.getLogger(__name__)
+POINTER_SIZE = 512
+_READ_TRIES = 5
+
+
+class Pointer(Struct, frozen=True):
+    """Which generation of a database is the newest."""
+
+    generation: int
+    file: str
+    size: int
+    sha256: str
+    published_at: str
+    host: str
+
+
+def pointer_path(drive: Drive, stage: str) -> Path:
+    return drive.published / f"{stage}.json"
+
+
+def read_pointer(drive: Drive, stage: str) -> Pointer:
+    """Read a database's pointer. Raises NotPublished, or StateError when it cannot be understood."""
+    path = pointer_path(drive, stage)
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise NotPublished(database=path) from None
+    try:
+        pointer = msgspec.json.decode(raw, type=Pointer)
+    except msgspec.DecodeError as error:
+        raise StateError(database=path, reason=str(error), remedy="It is read again.") from None
+    if not re.fullmatch(rf"{stage}\.[0-9]{{6,}}\.db", pointer.file):
+        raise StateError(database=path, reason=f"it names {pointer.file!a}", remedy="Publish again.")
+    return pointer
+
+
+class Publisher:
+    """Publishes the live databases when they have changed."""
+
+    def __init__(self, drive: Drive, store: Store, *, host: str, keep_s: float = 600.0) -> None:
+        self.drive = drive
+        self.store = store
+        self.host = host
+        self.keep_s = keep_s
+        self._published: dict[str, int] = {}
+
+    def publish(self, now: datetime) -> list[str]:
+        """Publish each database that changed since the last time; return their stages."""
+        changed = [s for s in DATABASES if self._published.get(s) != self.store.changes[s]]
+        for stage in changed:
+            changes = self.store.changes[stage]
+            self._publish_one(stage, now)
+            self._published[stage] = changes
+        return changed
+
+    def _publish_one(self, stage: str, now: datetime) -> None:
+        with tempfile.TemporaryDirectory(dir=self.store.folder) as scratch:
+            copy = Path(scratch) / "copy.db"
+            _copy_database(self.store.connection(stage), copy)
+            digest = sha256_file(copy)
+            generation = self._next_generation(stage)
+            name = f"{stage}.{generation:06d}.db"
+            _copy_file(copy, self.drive.published / name)
+            pointer = Pointer(generation, name, copy.stat().st_size, digest, iso(now), self.host)
+            raw = msgspec.json.format(msgspec.json.encode(pointer), indent=2)
+            write_atomic(pointer_path(self.drive, stage), raw.ljust(POINTER_SIZE - 1) + b"\n")
+            _copy_file(copy, self.drive.state / f"{stage}.db")
+        self._drop_old(stage, generation, now)
+
+    def _generations(self, stage: str) -> dict[int, Path]:
+        found = {}
+        for path in self.drive.published.glob(f"{stage}.*.db"):
+            number = path.name.split(".")[1]
+            if number.isdigit():
+                found[int(number)] = path
+        return found
+
+    def _next_generation(self, stage: str) -> int:
+        """Return a number that was never used, also when the pointer was lost or is ahead of the files."""
+        known = list(self._generations(stage))
+        with contextlib.suppress(StateError):
+            known.append(read_pointer(self.drive, stage).generation)
+        return max(known, default=0) + 1
+
+    def _drop_old(self, stage: str, newest: int, now: datetime) -> None:
+        """Remove generations that were superseded longer than `keep_s` ago."""
+        generations = self._generations(stage)
+        for number in sorted(generations):
+            follower = generations.get(number + 1)
+            if number == newest or follower is None:
+                continue
+            if now.timestamp() - follower.stat().st_mtime > self.keep_s:
+                generations[number].unlink(missing_ok=True)
+
+
+def _copy_database(source: sqlite3.Connection, target: Path) -> None:
+    """Copy a live database with SQLite's backup API; the copy is no WAL database, so one file is all."""
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        copy.close()
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, atomic_file(target) as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+
+
+def fetch_snapshot(drive: Drive, stage: str, folder: Path) -> tuple[Path, Pointer]:
+    """Copy the newest generation to `folder` on a local disk, verified; return the copy and its pointer.
+
+    A copy of the same generation that is there already is used again. Raises NotPublished, or StateError
+    when five tries found nothing whole.
+    """
+    reason = ""
+    for _ in range(_READ_TRIES):
+        try:
+            pointer = read_pointer(drive, stage)
+            copy = folder / f"{pointer.sha256[:16]}.{pointer.file}"
+            if not copy.exists():
+                _fetch_verified(drive.published / pointer.file, pointer, copy)
+            return copy, pointer
+        except NotPublished:
+            raise
+        except (OSError, StateError) as error:
+            reason = str(error)
+    raise StateError(
+        database=drive.published / f"{stage}.*.db",
+        reason=f"no whole generation could be read: {reason}",
+        remedy="Is the drive well? The watcher publishes a new one at the next change.",
+    )
+
+
+def _fetch_verified(source: Path, pointer: Pointer, target: Path) -> None:
+    content = source.read_bytes()
+    if len(content) != pointer.size or hashlib.sha256(content).hexdigest() != pointer.sha256:
+        raise StateError(database=source, reason="it differs from its pointer", remedy="It is read again.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, content)

@@ -1,0 +1,78 @@
+-- The same for every stage that runs as a job; {jobs} is evaluation_jobs or analysis_jobs.
+
+-- name: queue_attempt
+-- The intent: one row an attempt, before anything is submitted.
+INSERT INTO {jobs} (experiment_name, {parent}, status, attempt, token, signal_sha256, queued_at, not_before,
+    executor, resources, metadata)
+VALUES (:experiment, :parent_id, 'queued', :attempt, :token, :signal_sha256, :at, :not_before, :executor,
+    :resources, :metadata)
+ON CONFLICT (token) DO NOTHING;
+
+-- name: submit_attempt
+-- The scheduler took the job. The id that the job itself told stays: it is the one that runs.
+UPDATE {jobs} SET slurm_job_id = coalesce(slurm_job_id, :job_id), submitted_at = coalesce(submitted_at, :at),
+    script_path = :script_path, log_path = coalesce(log_path, :log_path), scheduler_state = 'PENDING'
+WHERE token = :token;
+
+-- name: observe_attempt
+-- The scheduler told something new.
+UPDATE {jobs} SET scheduler_state = :state, pending_reason = :reason WHERE token = :token;
+
+-- name: start_attempt
+-- The job claimed its attempt. A job that nobody queued (run by hand) makes its own row.
+INSERT INTO {jobs} (experiment_name, status, attempt, token, signal_sha256, queued_at, submitted_at, started_at,
+    executor, slurm_job_id, hostname, heartbeat_at)
+VALUES (:experiment, 'running', 1, :token, :signal_sha256, :at, :at, :at, 'by hand', :job_id, :hostname, :at)
+ON CONFLICT (token) DO UPDATE SET
+    status = 'running', started_at = excluded.started_at, slurm_job_id = excluded.slurm_job_id,
+    hostname = excluded.hostname, heartbeat_at = excluded.heartbeat_at, scheduler_state = 'RUNNING',
+    pending_reason = NULL, submitted_at = coalesce({jobs}.submitted_at, excluded.submitted_at)
+WHERE {jobs}.status = 'queued';
+
+-- name: beat_attempt
+-- The job lives.
+UPDATE {jobs} SET heartbeat_at = :at, progress_done = :done, progress_total = :total
+WHERE token = :token AND status IN ('queued', 'running');
+
+-- name: link_run
+-- The MLflow run of the attempt.
+UPDATE {jobs} SET mlflow_run_id = :mlflow_run_id WHERE token = :token;
+
+-- name: end_job
+-- The job's own word of how its work ended; the verdict is the watcher's.
+UPDATE {jobs} SET exit_code = :exit_code, error_message = coalesce(:error_message, error_message),
+    metadata = json_set(metadata, '$.error_tail', json(:error_tail)), heartbeat_at = :at
+WHERE token = :token AND status IN ('queued', 'running');
+
+-- name: end_job_by_hand
+-- A job that nobody queued has no watcher to judge it.
+UPDATE {jobs} SET status = CASE WHEN :exit_code = 0 THEN 'completed' ELSE 'failed' END, completed_at = :at,
+    failure_class = CASE WHEN :exit_code = 0 THEN NULL ELSE 'permanent' END
+WHERE token = :token AND executor = 'by hand' AND status IN ('queued', 'running');
+
+-- name: conclude_attempt
+-- The verdict. Final states never leave.
+UPDATE {jobs} SET status = :status, completed_at = :at, failure_class = :failure_class, retry_at = :retry_at,
+    exit_code = coalesce(:exit_code, exit_code),
+    error_message = CASE WHEN :status = 'failed' THEN coalesce(:reason, error_message) END
+WHERE token = :token AND status IN ('queued', 'running');
+
+-- name: job_by_token
+-- One attempt.
+SELECT * FROM {jobs} WHERE token = :token;
+
+-- name: last_attempt
+-- The latest attempt that an experiment has.
+SELECT * FROM {jobs} WHERE experiment_name = :experiment AND executor <> 'by hand' ORDER BY id DESC LIMIT 1;
+
+-- name: open_attempts
+-- Attempts that have not ended, in the order in which they were queued.
+SELECT * FROM {jobs} WHERE status IN ('queued', 'running') AND executor <> 'by hand' ORDER BY id;
+
+-- name: jobs
+-- All attempts, the latest first.
+SELECT * FROM {jobs} ORDER BY id DESC;
+
+-- name: jobs_of
+-- All attempts of an experiment, in order.
+SELECT * FROM {jobs} WHERE experiment_name = :experiment ORDER BY id;
