@@ -128,7 +128,7 @@ class AttemptQueued(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="a
     resources: dict[str, Any]
     not_before: Timestamp | None = None
     parent_id: int | None = None
-    checkpoint_path: str | None = None
+    input_path: str | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -148,6 +148,7 @@ class AttemptObserved(_Body, frozen=True, kw_only=True, omit_defaults=True, tag=
     token: Token
     state: str
     reason: str | None = None
+    not_before: Timestamp | None = None
 
 
 class AttemptConcluded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="attempt.concluded"):
@@ -171,15 +172,15 @@ class JobStarted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.
     job_id: str
     hostname: Text
     signal_sha256: str | None = None
-    checkpoint_path: str | None = None
+    input_path: str | None = None
 
 
 class JobHeartbeat(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.heartbeat"):
     """The job lives, and how far it is."""
 
     token: Token
-    done: int
-    total: int
+    done: int | None = None
+    total: int | None = None
     doing: str = ""
 
 

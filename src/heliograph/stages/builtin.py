@@ -26,6 +26,7 @@ ANALYSIS = Stage(
     failed=signals.ANALYSIS_FAILED,
     check_output=checks.check_analysis,
     command=("analyse", "{experiment}"),
+    working_folder="analysis",
 )
 
 STAGES = (EVALUATION, ANALYSIS)

@@ -84,7 +84,7 @@ def build_script(
             drive=drive.root,
             environment=Path(python).parent,
             variables=values.variables,
-            working_folder=drive.root,
+            working_folder=drive.root / stage.working_folder,
             command=[shlex.quote(word) for word in job_command(stage, drive, values, python)],
         )
     )

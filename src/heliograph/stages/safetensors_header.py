@@ -1,4 +1,4 @@
-"""Is a .safetensors file whole? Told from its header and its length, without torch and without reading weights.
+"""Is a .safetensors file whole? Told from its header and length, without torch, without reading weights.
 
 Format (https://github.com/huggingface/safetensors#format): 8 bytes, the header's length N as a little-endian
 unsigned integer; N bytes of JSON, {"name": {"dtype", "shape", "data_offsets": [begin, end]}, ...}; then the

@@ -33,6 +33,8 @@ class Stage(Struct, frozen=True, kw_only=True):
     """checks what `done` announces; returns the path of the results"""
     command: tuple[str, ...]
     """arguments of `heliograph`, with {experiment} and {input} to be filled in"""
+    working_folder: str = "."
+    """where the command runs, relative to the drive"""
 
     @property
     def database(self) -> str:

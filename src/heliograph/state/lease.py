@@ -130,8 +130,14 @@ class Lease:
         )
         write_atomic(self.drive.lease / "holder.json", msgspec.json.encode(holder).ljust(383) + b"\n")
 
+    def check(self) -> None:
+        """Raise LeaseHeld if somebody else has the lease by now. What cannot be read says nothing."""
+        holder = read_holder(self.drive)
+        if holder is not None and (holder.host, holder.pid) != (host_name(), os.getpid()):
+            raise LeaseHeld(host=holder.host, pid=holder.pid, age_s=0.0)
+
     def is_ours(self) -> bool:
-        """Tell whether the lease still names this process: it may have been taken while we hung."""
+        """Tell whether the lease names this process."""
         holder = read_holder(self.drive)
         return holder is not None and (holder.host, holder.pid) == (host_name(), os.getpid())
 

@@ -66,13 +66,13 @@ def _signal_accepted(write: _Writer, body: ev.SignalAccepted) -> None:
 
 def _attempt_queued(write: _Writer, body: ev.AttemptQueued) -> None:
     write.run("queue_attempt")
-    if body.checkpoint_path and "set_checkpoint" in write.database.sql():
+    if body.input_path and "set_checkpoint" in write.database.sql():
         write.run("set_checkpoint")
 
 
 def _job_started(write: _Writer, body: ev.JobStarted) -> None:
     write.run("start_attempt")
-    if body.checkpoint_path and "set_checkpoint" in write.database.sql():
+    if body.input_path and "set_checkpoint" in write.database.sql():
         write.run("set_checkpoint")
 
 

@@ -1,6 +1,6 @@
 -- name: set_checkpoint
 -- Which checkpoint the attempt evaluates.
-UPDATE evaluation_jobs SET checkpoint_path = :checkpoint_path WHERE token = :token;
+UPDATE evaluation_jobs SET checkpoint_path = :input_path WHERE token = :token;
 
 -- name: add_result
 -- One number of one data set and checkpoint.

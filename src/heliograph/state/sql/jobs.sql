@@ -15,8 +15,10 @@ UPDATE {jobs} SET slurm_job_id = coalesce(slurm_job_id, :job_id), submitted_at =
 WHERE token = :token;
 
 -- name: observe_attempt
--- The scheduler told something new.
-UPDATE {jobs} SET scheduler_state = :state, pending_reason = :reason WHERE token = :token;
+-- The scheduler told something new, or the attempt has to wait longer.
+UPDATE {jobs} SET scheduler_state = :state, pending_reason = :reason,
+    not_before = coalesce(:not_before, not_before)
+WHERE token = :token AND status IN ('queued', 'running');
 
 -- name: start_attempt
 -- The job claimed its attempt. A job that nobody queued (run by hand) makes its own row.
@@ -31,7 +33,8 @@ WHERE {jobs}.status = 'queued';
 
 -- name: beat_attempt
 -- The job lives.
-UPDATE {jobs} SET heartbeat_at = :at, progress_done = :done, progress_total = :total
+UPDATE {jobs} SET heartbeat_at = :at, progress_done = coalesce(:done, progress_done),
+    progress_total = coalesce(:total, progress_total)
 WHERE token = :token AND status IN ('queued', 'running');
 
 -- name: link_run
@@ -64,6 +67,18 @@ SELECT * FROM {jobs} WHERE token = :token;
 -- name: last_attempt
 -- The latest attempt that an experiment has.
 SELECT * FROM {jobs} WHERE experiment_name = :experiment AND executor <> 'by hand' ORDER BY id DESC LIMIT 1;
+
+-- name: attempts_of_signal
+-- How many attempts this content of the trigger has had.
+SELECT coalesce(max(attempt), 0) AS attempts FROM {jobs}
+WHERE experiment_name = :experiment AND signal_sha256 = :sha256;
+
+-- name: experiments_with_open_work
+-- Experiments with an attempt that has not ended, or that ended and will be followed by another.
+SELECT experiment_name FROM {jobs} WHERE status IN ('queued', 'running') AND executor <> 'by hand'
+UNION
+SELECT experiment_name FROM {jobs} ended WHERE retry_at IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM {jobs} later WHERE later.experiment_name = ended.experiment_name AND later.id > ended.id);
 
 -- name: open_attempts
 -- Attempts that have not ended, in the order in which they were queued.

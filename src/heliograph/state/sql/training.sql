@@ -58,6 +58,10 @@ SELECT * FROM training_runs ORDER BY coalesce(started_at, completed_at) DESC, id
 -- Runs that have not ended.
 SELECT experiment_name FROM training_runs WHERE status IN ('started', 'running');
 
+-- name: experiments_with_signal
+-- Experiments whose training signal was accepted.
+SELECT DISTINCT experiment FROM signals WHERE status = 'accepted';
+
 -- name: checkpoints
 -- The checkpoints of an experiment, by step.
 SELECT c.* FROM checkpoints c JOIN training_runs r ON r.id = c.training_run_id

@@ -33,6 +33,7 @@ CREATE TABLE analysis_jobs (
     log_path              TEXT
 );
 CREATE INDEX analysis_jobs_by_experiment ON analysis_jobs (experiment_name, id);
+CREATE INDEX analysis_jobs_to_retry ON analysis_jobs (experiment_name) WHERE retry_at IS NOT NULL;
 CREATE INDEX analysis_jobs_open ON analysis_jobs (status) WHERE status IN ('queued', 'running');
 
 CREATE TABLE analysis_outputs (

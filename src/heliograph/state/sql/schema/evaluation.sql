@@ -33,6 +33,7 @@ CREATE TABLE evaluation_jobs (
     log_path        TEXT
 );
 CREATE INDEX evaluation_jobs_by_experiment ON evaluation_jobs (experiment_name, id);
+CREATE INDEX evaluation_jobs_to_retry ON evaluation_jobs (experiment_name) WHERE retry_at IS NOT NULL;
 CREATE INDEX evaluation_jobs_open ON evaluation_jobs (status) WHERE status IN ('queued', 'running');
 
 CREATE TABLE evaluation_results (

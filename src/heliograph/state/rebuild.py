@@ -1,0 +1,98 @@
+"""Rebuilding the databases from the journal, and comparing the two."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from heliograph.drive import Drive
+from heliograph.errors import StateError
+from heliograph.names import host_name
+from heliograph.protocol.events import parse_event
+from heliograph.state import journal
+from heliograph.state.databases import DATABASES
+from heliograph.state.lease import held
+from heliograph.state.publish import Publisher
+from heliograph.state.settle import live_folder
+from heliograph.state.store import Store
+
+
+def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
+    """Set the live databases aside, apply the journal to empty ones, then what only the old ones knew.
+
+    Returns a sentence for each database. Raises LeaseHeld while a watcher is alive.
+    """
+    live = live_folder(state_folder, drive)
+    with held(drive, now):
+        aside = live.with_name(f"live.{now:%Y%m%dT%H%M%SZ}")
+        if live.is_dir():
+            live.rename(aside)
+        with Store(live) as store:
+            journal.catch_up(drive, store)
+            extra = sum(_carry_over(store, stage, aside) for stage in DATABASES)
+            journal.append(drive, store)
+            Publisher(drive, store, host=host_name()).publish(now)
+            told = [f"{stage}.db: {store.last_event(stage)} events applied" for stage in DATABASES]
+    if extra:
+        told.append(f"{extra} events that the journal lacked were taken over from the old databases")
+    if aside.is_dir():
+        told.append(f"the old databases are kept in {aside}")
+    return told
+
+
+def _carry_over(store: Store, stage: str, aside: Path) -> int:
+    """Apply events that an old database has and the journal lacks; a corrupt one gives what it can."""
+    path = aside / DATABASES[stage].file_name
+    if not path.is_file():
+        return 0
+    old = sqlite3.connect(path)
+    try:
+        lines = [row[0] for row in old.execute("SELECT json FROM events WHERE journaled = 0 ORDER BY seq")]
+    except sqlite3.DatabaseError:
+        return 0
+    finally:
+        old.close()
+    return len(store.apply([parse_event(line.encode(), path) for line in lines]))
+
+
+def contents(store: Store, stage: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of every table of a database but the journal's bookkeeping, to compare two."""
+    connection = store.connection(stage)
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {
+        name: [tuple(row) for row in connection.execute(f"SELECT * FROM {name} ORDER BY 1")]  # noqa: S608
+        for name in names
+        if name != "events"
+    }
+
+
+def check(drive: Drive, state_folder: Path) -> list[str]:
+    """Return what is wrong: failed integrity checks, and tables that differ from a rebuild."""
+    problems: list[str] = []
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Store(live_folder(state_folder, drive)) as live,
+        Store(Path(scratch)) as fresh,
+    ):
+        for stage in DATABASES:
+            verdict = live.connection(stage).execute("PRAGMA integrity_check").fetchone()[0]
+            if verdict != "ok":
+                problems.append(f"{stage}.db: {verdict}")
+        try:
+            journal.catch_up(drive, fresh)
+        except StateError as error:
+            return [*problems, str(error)]
+        for stage in DATABASES:
+            if live.not_journaled(stage, most=1):
+                problems.append(f"{stage}.db: the newest events are not in the journal yet")
+                continue
+            ours, theirs = contents(live, stage), contents(fresh, stage)
+            problems += [
+                f"{stage}.db: table {name} differs from the journal"
+                for name in ours
+                if ours[name] != theirs[name]
+            ]
+    return problems

@@ -1,0 +1,231 @@
+"""Facts in, a list of small actions out. Nothing here touches a disk, a clock or a cluster."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from heliograph.config import Resources, WatcherConfig
+from heliograph.executors.base import FailureClass, JobReport, JobState
+from heliograph.executors.failures import classify
+from heliograph.watcher.facts import Attempt, Evidence, StageFacts, Trigger
+from heliograph.watcher.policy import escalate, make_token, next_attempt_at
+
+# A drive may show a job's last files a little after the scheduler says that the job is over.
+GRACE_S = 30.0
+
+
+class Queue(Struct, frozen=True, kw_only=True):
+    """Commit the intent to run an attempt."""
+
+    experiment: str
+    stage: str
+    token: str
+    number: int
+    signal_sha256: str
+    input_path: str
+    resources: Resources
+    parent_id: int | None = None
+    not_before: datetime | None = None
+
+
+class Submit(Struct, frozen=True):
+    """Render the script and hand it to the executor."""
+
+    experiment: str
+    stage: str
+    attempt: Attempt
+
+
+class LookUp(Struct, frozen=True):
+    """Ask the executor for the attempt's name: was it submitted? `is_last`: then absence is believed."""
+
+    experiment: str
+    stage: str
+    attempt: Attempt
+    is_last: bool
+
+
+class Observe(Struct, frozen=True):
+    """Record what the scheduler tells anew."""
+
+    experiment: str
+    stage: str
+    token: str
+    state: str
+    reason: str | None
+
+
+class Conclude(Struct, frozen=True, kw_only=True):
+    """Give the verdict on an attempt."""
+
+    experiment: str
+    stage: str
+    token: str
+    status: str
+    failure_class: FailureClass | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    retry_at: datetime | None = None
+
+
+Action = Queue | Submit | LookUp | Observe | Conclude
+
+
+def plan(facts: list[StageFacts], config: WatcherConfig, now: datetime) -> list[Action]:
+    """Decide what is to be done now, stage by stage."""
+    return [action for one in facts for action in plan_stage(one, config, now)]
+
+
+def plan_stage(facts: StageFacts, config: WatcherConfig, now: datetime) -> list[Action]:
+    """Decide for one stage of one experiment."""
+    attempt = facts.attempt
+    if attempt is None or attempt.is_over:
+        return _plan_next_attempt(facts, config)
+    if not attempt.is_submitted:
+        return _plan_submission(facts, attempt, now)
+    return _plan_in_flight(facts, attempt, config, now)
+
+
+def _plan_next_attempt(facts: StageFacts, config: WatcherConfig) -> list[Action]:
+    """New content of the trigger is new work; a failed attempt with a time for the next gets its next."""
+    trigger, last = facts.trigger, facts.attempt
+    settings = config.stages[facts.stage]
+    if trigger and (last is None or trigger.sha256 != last.signal_sha256):
+        return [_queue(facts, trigger, trigger.attempts_so_far + 1, settings.resources)]
+    if last and last.status == "failed" and last.retry_at and trigger:
+        resources = escalate(last.resources, last.failure_class, last.error_message or "", settings)
+        return [_queue(facts, trigger, last.number + 1, resources, last.retry_at)]
+    return []
+
+
+def _queue(
+    facts: StageFacts, trigger: Trigger, number: int, resources: Resources, not_before: datetime | None = None
+) -> Queue:
+    return Queue(
+        experiment=facts.experiment,
+        stage=facts.stage,
+        token=make_token(facts.experiment, facts.stage, trigger.sha256, number),
+        number=number,
+        signal_sha256=trigger.sha256,
+        input_path=trigger.input_path,
+        resources=resources,
+        parent_id=trigger.parent_id,
+        not_before=not_before,
+    )
+
+
+def _plan_submission(facts: StageFacts, attempt: Attempt, now: datetime) -> list[Action]:
+    if facts.look_up_at is not None:
+        if now < facts.look_up_at:
+            return []
+        is_last = facts.look_up_until is None or now >= facts.look_up_until
+        return [LookUp(facts.experiment, facts.stage, attempt, is_last)]
+    if attempt.not_before is not None and now < attempt.not_before:
+        return []
+    return [Submit(facts.experiment, facts.stage, attempt)]
+
+
+def _plan_in_flight(
+    facts: StageFacts, attempt: Attempt, config: WatcherConfig, now: datetime
+) -> list[Action]:
+    """Success is exit code 0 and the done signal and valid outputs; absence from a list is no state."""
+    evidence, report = facts.evidence, facts.evidence.report
+    exit_code = _exit_code(attempt, report)
+    if evidence.has_done_signal and exit_code == 0:
+        return [_conclude(facts, attempt, "completed", exit_code=0)]
+    if report is not None and report.state.is_over and report.state is not JobState.COMPLETED:
+        return [_failed(facts, attempt, classify(report, attempt.exit_code), _told(report), config, now)]
+    if exit_code == 0 and _for_longer_than(evidence.over_since, GRACE_S, now):
+        told = evidence.problem or "the job ended with exit code 0, but its signal is missing"
+        return [_failed(facts, attempt, FailureClass.TRANSIENT, told, config, now)]
+    if report is None and _for_longer_than(evidence.missing_since, config.vanished_after_s, now):
+        return [_vanished(facts, attempt, evidence, config, now)]
+    return _observe(facts, attempt, report)
+
+
+def _exit_code(attempt: Attempt, report: JobReport | None) -> int | None:
+    """Return the exit code: the job's own word, else the scheduler's."""
+    if attempt.exit_code is not None:
+        return attempt.exit_code
+    return 0 if report is not None and report.state is JobState.COMPLETED else None
+
+
+def _for_longer_than(since: datetime | None, seconds: float, now: datetime) -> bool:
+    return since is not None and now - since >= timedelta(seconds=seconds)
+
+
+def _told(report: JobReport) -> str:
+    parts = [report.state.value, report.reason or ""]
+    if report.exit_code:
+        parts.append(f"exit code {report.exit_code}")
+    if report.signal:
+        parts.append(f"signal {report.signal}")
+    return ", ".join(part for part in parts if part and part != "None")
+
+
+def _failed(
+    facts: StageFacts,
+    attempt: Attempt,
+    failure_class: FailureClass,
+    scheduler_says: str,
+    config: WatcherConfig,
+    now: datetime,
+) -> Conclude:
+    settings = config.stages[facts.stage]
+    told = [facts.evidence.problem or attempt.error_message, scheduler_says]
+    reasons = list(dict.fromkeys(text for text in told if text))
+    return _conclude(
+        facts,
+        attempt,
+        "failed",
+        failure_class=failure_class,
+        reason=" | ".join(reasons),
+        exit_code=attempt.exit_code,
+        retry_at=next_attempt_at(failure_class, attempt.number, settings, config.retry, attempt.token, now),
+    )
+
+
+def _vanished(
+    facts: StageFacts, attempt: Attempt, evidence: Evidence, config: WatcherConfig, now: datetime
+) -> Conclude:
+    """The scheduler has not listed the job for long. What the job itself told still counts."""
+    since = evidence.missing_since or now
+    if attempt.exit_code:
+        report = JobReport(job_id=attempt.job_id or "", name="", state=JobState.FAILED)
+        told = f"exit code {attempt.exit_code}"
+        return _failed(facts, attempt, classify(report, attempt.exit_code), told, config, now)
+    told = f"job {attempt.job_id} is no longer listed since {since:%H:%M:%S} UTC, and it left no word"
+    return _failed(facts, attempt, FailureClass.VANISHED, told, config, now)
+
+
+def _conclude(
+    facts: StageFacts,
+    attempt: Attempt,
+    status: str,
+    *,
+    failure_class: FailureClass | None = None,
+    reason: str | None = None,
+    exit_code: int | None = None,
+    retry_at: datetime | None = None,
+) -> Conclude:
+    return Conclude(
+        experiment=facts.experiment,
+        stage=facts.stage,
+        token=attempt.token,
+        status=status,
+        failure_class=failure_class,
+        reason=reason,
+        exit_code=exit_code,
+        retry_at=retry_at,
+    )
+
+
+def _observe(facts: StageFacts, attempt: Attempt, report: JobReport | None) -> list[Action]:
+    if report is None or report.state.is_over:
+        return []
+    reason = report.reason if report.state is JobState.PENDING else None
+    if (report.state.value, reason) == (attempt.scheduler_state, attempt.pending_reason):
+        return []
+    return [Observe(facts.experiment, facts.stage, attempt.token, report.state.value, reason)]

@@ -1,0 +1,200 @@
+"""Submitting an attempt: render, hand in, record; and looking up what may have been handed in before."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from msgspec import Struct
+
+from heliograph.config import WatcherConfig
+from heliograph.drive import Drive
+from heliograph.durable import durable
+from heliograph.errors import PollFailed, SubmissionDoubtful, SubmissionRefused
+from heliograph.executors.base import Executor, FailureClass
+from heliograph.files import write_atomic
+from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
+from heliograph.stages.render import ScriptValues, build_script
+from heliograph.stages.stage import Stage
+from heliograph.state.store import Store
+from heliograph.watcher.plan import LookUp, Submit
+from heliograph.watcher.policy import one_line, retry_delay
+
+log = logging.getLogger(__name__)
+ExecutorByName = Callable[[str], Executor]
+
+
+class Doubt(Struct):
+    """It is not known whether an attempt was handed in."""
+
+    look_up_at: datetime
+    until: datetime
+
+
+class RateLimit:
+    """At most `most` submissions in any minute."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._times: deque[datetime] = deque()
+
+    def allows(self, now: datetime) -> bool:
+        """Tell whether one more may go out now, and count it if so."""
+        while self._times and now - self._times[0] >= timedelta(minutes=1):
+            self._times.popleft()
+        if len(self._times) >= self._most:
+            return False
+        self._times.append(now)
+        return True
+
+
+class Submitter:
+    """Carries out Submit and LookUp. Every attempt that an earlier watcher left is in doubt at first."""
+
+    def __init__(
+        self,
+        drive: Drive,
+        store: Store,
+        stages: Mapping[str, Stage],
+        config: WatcherConfig,
+        executor: ExecutorByName,
+        *,
+        scripts: Path,
+        variables: Mapping[str, str],
+    ) -> None:
+        self.drive = drive
+        self.store = store
+        self.stages = stages
+        self.config = config
+        self.executor = executor
+        self.scripts = scripts
+        self.variables = variables
+        self.doubts: dict[str, Doubt] = {}
+        self._refusals: dict[str, int] = {}
+        self._rate = RateLimit(config.slurm.submissions_per_minute)
+
+    def doubt(self, token: str, executor: str, now: datetime) -> None:
+        """From now on the attempt's name is looked up before anything else is done with it."""
+        settle = timedelta(seconds=self.executor(executor).settle_s)
+        self.doubts[token] = Doubt(look_up_at=now, until=now + settle)
+
+    def submit(self, action: Submit, now: datetime) -> None:
+        """Hand an attempt in.
+
+        1. The intent is committed already (`attempt.queued`).
+        2. The script is written, under the token's name on the local disk, and on the drive for people.
+        3. The executor takes it, or refuses it, or leaves it in doubt.
+        4. The id is recorded. Dying between 3 and 4 leaves a doubt, which the next start resolves.
+        """
+        if not self._rate.allows(now):
+            return
+        attempt, stage = action.attempt, self.stages[action.stage]
+        script = self._write_script(action, stage)
+        job_name = stage.job_name(action.experiment, attempt.token)
+        try:
+            with durable("submit", job_name):
+                job_id = self.executor(attempt.executor).submit(script, job_name)
+        except SubmissionDoubtful as error:
+            log.warning("%s", error, extra=_context(action))
+            self.doubt(attempt.token, attempt.executor, now)
+            return
+        except SubmissionRefused as error:
+            self._refused(action, error, now)
+            return
+        self._refusals.pop(attempt.token, None)
+        self._record_submitted(action, job_id, now, adopted=False)
+
+    def _write_script(self, action: Submit, stage: Stage) -> Path:
+        attempt = action.attempt
+        values = ScriptValues(
+            experiment=action.experiment,
+            token=attempt.token,
+            attempt=attempt.number,
+            signal_sha256=attempt.signal_sha256,
+            input_path=attempt.input_path,
+            resources=attempt.resources,
+            variables=self.variables,
+        )
+        text = build_script(stage, self.config.stages[stage.name], self.drive, values).encode()
+        self.scripts.mkdir(parents=True, exist_ok=True)
+        script = self.scripts / f"{attempt.token}.sh"
+        write_atomic(script, text, mode=0o755)
+        write_atomic(self.drive.scripts / stage.script_name(action.experiment), text, mode=0o755)
+        return script
+
+    def _record_submitted(self, action: Submit | LookUp, job_id: str, now: datetime, adopted: bool) -> None:
+        stage = self.stages[action.stage]
+        self.doubts.pop(action.attempt.token, None)
+        self.store.record(
+            AttemptSubmitted(
+                experiment=action.experiment,
+                stage=action.stage,
+                token=action.attempt.token,
+                job_id=job_id,
+                script_path=str(self.drive.scripts / stage.script_name(action.experiment)),
+                log_path=str(self.drive.stage_logs(stage.name) / f"{job_id}.log"),
+                adopted=adopted,
+            ),
+            now,
+        )
+        log.info("%s", "adopted" if adopted else "submitted", extra=_context(action) | {"job_id": job_id})
+
+    def _refused(self, action: Submit, error: SubmissionRefused, now: datetime) -> None:
+        """Permanent: told at once. Otherwise the attempt waits, and nothing was spent."""
+        attempt = action.attempt
+        reason = one_line(error.facts["reason"])
+        log.error("%s", error, extra=_context(action))
+        if error.failure_class == FailureClass.PERMANENT:
+            self.store.record(
+                AttemptConcluded(
+                    experiment=action.experiment,
+                    stage=action.stage,
+                    token=attempt.token,
+                    status="failed",
+                    failure_class=FailureClass.PERMANENT,
+                    reason=reason,
+                ),
+                now,
+            )
+            return
+        tries = self._refusals[attempt.token] = self._refusals.get(attempt.token, 0) + 1
+        delay = retry_delay(self.config.retry, tries, attempt.token)
+        if error.failure_class == FailureClass.HOLD:
+            delay = timedelta(seconds=self.config.retry.longest_delay_s)
+        self.store.record(
+            AttemptObserved(
+                experiment=action.experiment,
+                stage=action.stage,
+                token=attempt.token,
+                state=error.failure_class.upper(),
+                reason=reason,
+                not_before=now + delay,
+            ),
+            now,
+        )
+
+    def look_up(self, action: LookUp, now: datetime) -> None:
+        """Adopt the job of that name; with none after the settle time, the doubt ends."""
+        attempt = action.attempt
+        job_name = self.stages[action.stage].job_name(action.experiment, attempt.token)
+        try:
+            found = self.executor(attempt.executor).find(job_name)
+        except PollFailed as error:
+            log.warning("%s", error, extra=_context(action))
+            later = now + timedelta(seconds=self.executor(attempt.executor).poll_every_s)
+            self.doubts[attempt.token] = Doubt(look_up_at=later, until=later)
+            return
+        if found:
+            self._record_submitted(action, found[0].job_id, now, adopted=True)
+        elif action.is_last:
+            self.doubts.pop(attempt.token, None)
+        else:
+            doubt = self.doubts[attempt.token]
+            self.doubts[attempt.token] = Doubt(look_up_at=doubt.until, until=doubt.until)
+
+
+def _context(action: Submit | LookUp) -> dict[str, str]:
+    return {"experiment": action.experiment, "stage": action.stage, "token": action.attempt.token}
