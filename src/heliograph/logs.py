@@ -1,4 +1,4 @@
-"""Logging: JSON lines for files, one readable line for people. Plain stdlib: it stays light in the watcher."""
+"""Logging: JSON lines for files, a readable line for people. Plain stdlib, so it is light in the watcher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTEXT = ("experiment", "stage", "token", "job_id")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (ISO 8601, UTC), level, event, experiment, stage, token, job, host, pid."""
+    """One JSON object a line: time (ISO 8601, UTC), level, event, what it is about, host, pid."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -40,7 +40,7 @@ class TerminalFormatter(logging.Formatter):
         about = "/".join(
             str(getattr(record, name)) for name in ("experiment", "stage") if hasattr(record, name)
         )
-        message = "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in record.getMessage())
+        message = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in record.getMessage())
         parts = [f"{moment:%H:%M:%S}", f"{record.levelname:7}", about, message]
         text = "  ".join(part for part in parts if part)
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text

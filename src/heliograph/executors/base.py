@@ -68,6 +68,16 @@ class Executor(Protocol):
         """The executor's name in configuration and events."""
         ...
 
+    @property
+    def poll_every_s(self) -> float:
+        """How long to wait between two polls: its etiquette."""
+        ...
+
+    @property
+    def settle_s(self) -> float:
+        """How long after a doubtful submission the job may still appear under its name."""
+        ...
+
     def submit(self, script: Path, job_name: str) -> str:
         """Hand in a script; return the job's id.
 

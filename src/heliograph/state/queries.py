@@ -11,7 +11,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-_QUERY = re.compile(r"^-- name: (\w+)\n((?:--.*\n)*)(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
+_QUERY = re.compile(r"^-- name: (\w+)\n((?:--[^\n]*\n)*)(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def read_sql(name: str) -> str:

@@ -45,6 +45,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     pending_reason: str | None = None
     exit_code: int | None = None
     error_message: str | None = None
+    error_tail: tuple[str, ...] = ()
+    """the last lines of the job's error output, as the job told"""
     failure_class: str | None = None
     retry_at: datetime | None = None
 
@@ -82,6 +84,7 @@ def attempt_from_row(row: Mapping[str, Any]) -> Attempt:
         pending_reason=row["pending_reason"],
         exit_code=row["exit_code"],
         error_message=row["error_message"],
+        error_tail=tuple(metadata.get("error_tail", ())),
         failure_class=row["failure_class"],
         retry_at=moment("retry_at"),
     )

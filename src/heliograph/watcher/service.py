@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
 from heliograph.config import WatcherConfig, load_watcher_config, local_state_folder
 from heliograph.drive import Drive
 from heliograph.executors.base import Executor
-from heliograph.executors.choose import choose_executor, executor_by_name
+from heliograph.executors.choose import choose_executor
 from heliograph.names import utc_now
 from heliograph.stages.builtin import STAGES
 from heliograph.state import journal
@@ -83,7 +85,8 @@ def _build(
     @cache
     def by_name(name: str) -> Executor:
         """Jobs that were handed to the other executor before are still followed there."""
-        return chosen if name == chosen.name else executor_by_name(name, config, folder)
+        other = config if name == chosen.name else msgspec.structs.replace(config, executor=name)
+        return choose_executor(other, folder)
 
     variables = {"HELIOGRAPH_STATE": str(folder.parent)}
     if config.mlflow_tracking_uri:
