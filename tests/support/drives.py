@@ -73,7 +73,12 @@ def write_evaluation(drive: Drive, experiment: str, job_id: str) -> None:
 def publish_evaluation(drive: Drive, experiment: str, job_id: str, **changes: Any) -> signals.Signal:
     """Write an evaluation and publish its signal."""
     write_evaluation(drive, experiment, job_id)
-    fields: dict[str, Any] = {"timestamp": NOW, "experiment": experiment, "job_id": job_id, "status": "complete"}
+    fields: dict[str, Any] = {
+        "timestamp": NOW,
+        "experiment": experiment,
+        "job_id": job_id,
+        "status": "complete",
+    }
     content = signals.EvalComplete(**(fields | changes))
     return signals.publish_signal(drive, signals.EVAL_COMPLETE, content)
 

@@ -55,7 +55,9 @@ def _job(experiment: str, stage: str, number: int, ending: str) -> list[ev.Body]
             )
         ]
     else:
-        told = [ev.OutputAdded(**about, output_type="figure", output_path=f"analysis/figures/{experiment}/a.png")]
+        told = [
+            ev.OutputAdded(**about, output_type="figure", output_path=f"analysis/figures/{experiment}/a.png")
+        ]
     return [
         ev.AttemptQueued(
             **about,

@@ -4,8 +4,8 @@
         subprocess.run(["sinfo"], env=lab.environ)
 
 Several labs can run at once: each has ports and node names of its own. A guard, a process that waits for the
-test's process to end in whatever way, ends everything that carries this lab's SLURM_CONF and removes the folder.
-Works as root, with real memory limits where the machine has cgroup v1, and as a user, without.
+test's process to end in whatever way, ends everything that carries this lab's SLURM_CONF and removes the
+folder. Works as root, with real memory limits where the machine has cgroup v1, and as a user, without.
 """
 
 from __future__ import annotations
@@ -80,9 +80,15 @@ class SlurmLab:
     @property
     def environ(self) -> dict[str, str]:
         """The environment in which Slurm's commands speak to this lab, without what an outer job left."""
-        outer = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
+        outer = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))
+        }
         path = f"{_SBIN}:{outer.get('PATH', '')}"
-        return outer | {"PATH": path, "SLURM_CONF": str(self.conf), "MYSQL_UNIX_PORT": str(self.run_folder / "mysql")}
+        return outer | {
+            "PATH": path,
+            "SLURM_CONF": str(self.conf),
+            "MYSQL_UNIX_PORT": str(self.run_folder / "mysql"),
+        }
 
     @property
     def run_folder(self) -> Path:
@@ -90,7 +96,9 @@ class SlurmLab:
 
     def run(self, *argv: str) -> str:
         """Run one of Slurm's commands, which must succeed; return what it prints."""
-        result = subprocess.run(argv, env=self.environ, capture_output=True, text=True, check=False, timeout=60)
+        result = subprocess.run(
+            argv, env=self.environ, capture_output=True, text=True, check=False, timeout=60
+        )
         assert result.returncode == 0, f"{argv}: {result.stdout}{result.stderr}{self.logs()}"
         return result.stdout
 
@@ -147,7 +155,9 @@ class SlurmLab:
         process.wait()
 
     def is_up(self) -> bool:
-        ping = subprocess.run(["scontrol", "ping"], env=self.environ, capture_output=True, text=True, check=False)
+        ping = subprocess.run(
+            ["scontrol", "ping"], env=self.environ, capture_output=True, text=True, check=False
+        )
         return "is UP" in ping.stdout
 
     def is_ready(self) -> bool:
@@ -160,7 +170,7 @@ class SlurmLab:
     # Start and stop ----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start everything, each in the foreground as a child of this process, and wait until jobs can run."""
+        """Start everything, in the foreground as children of this process, and wait until jobs can run."""
         self._check_installed()
         for name in ("etc", "run", "log", "state", "spool"):
             (self.folder / name).mkdir(mode=0o755)
@@ -173,6 +183,8 @@ class SlurmLab:
             self._start_accounting()
         self._start_daemon("slurmctld")
         wait_until(self.is_up, "slurmctld")
+        if self.accounting and self.user != "root":  # whom slurmdbd knows by itself
+            self.run("sacctmgr", "-i", "add", "user", self.user, "account=root")
         for node in self.node_names:
             self._start_daemon(node)
         wait_until(self.is_ready, "the nodes")
@@ -197,7 +209,9 @@ class SlurmLab:
         if missing := lacks("munged", "slurmctld", "slurmd", "sbatch"):
             pytest.fail(f"these tests run a real Slurm, and {', '.join(missing)} is missing: {INSTALL}")
         if self.accounting and (missing := lacks("slurmdbd", "mariadbd", "mariadb-install-db")):
-            pytest.fail(f"these tests need accounting, and {', '.join(missing)} is missing: {INSTALL_ACCOUNTING}")
+            pytest.fail(
+                f"these tests need accounting, and {', '.join(missing)} is missing: {INSTALL_ACCOUNTING}"
+            )
 
     def _start_accounting(self) -> None:
         install = files.mariadb_install_command(self)
@@ -210,7 +224,9 @@ class SlurmLab:
 
         def answers() -> bool:
             clusters = ["sacctmgr", "-n", "show", "cluster"]
-            return subprocess.run(clusters, env=self.environ, capture_output=True, check=False).returncode == 0
+            return (
+                subprocess.run(clusters, env=self.environ, capture_output=True, check=False).returncode == 0
+            )
 
         wait_until(answers, "slurmdbd")
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _CGROUPS = Path("/sys/fs/cgroup/memory")
 
-# Fast instead of gentle: jobs start at once, and one that is cancelled has 1 s to end. CommunicationParameters
-# keeps the daemons from listening to other hosts.
+# Fast instead of gentle: jobs start at once, and one that is cancelled has 1 s to end.
+# CommunicationParameters keeps the daemons from listening to other hosts.
 _SLURM_CONF = """\
 ClusterName=lab
 SlurmctldHost={host}(127.0.0.1)
@@ -71,9 +71,13 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={port}
 AccountingStoragePass={folder}/run/munge
-AccountingStoreFlags=job_comment"""
+AccountingStoreFlags=job_comment
+AccountingStorageEnforce=associations,limits,qos
+EnforcePartLimits=ALL"""
 
-_NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=4000 State=UNKNOWN"
+_NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=4000 State=UNKNOWN"
+)
 
 _CGROUP_CONF = """\
 CgroupPlugin=cgroup/v1
@@ -91,7 +95,7 @@ AuthInfo=socket={folder}/run/munge
 SlurmUser={user}
 StorageType=accounting_storage/mysql
 StorageHost=localhost
-StorageUser={user}
+StorageUser=root
 StorageLoc=slurm_acct_db
 PidFile={folder}/run/slurmdbd.pid
 LogFile={folder}/log/slurmdbd.log
@@ -170,7 +174,7 @@ def daemon_command(lab: SlurmLab, name: str) -> list[str]:
 
 
 def carriers(folder: Path) -> list[int]:
-    """List the processes whose environment names this lab's slurm.conf: daemons, slurmstepd, jobs, clients."""
+    """List the processes whose environment names this lab's slurm.conf: daemons, steps, jobs, clients."""
     mark = f"SLURM_CONF={folder}/etc/slurm.conf".encode()
     found = []
     for path in Path("/proc").iterdir():
@@ -182,7 +186,7 @@ def carriers(folder: Path) -> list[int]:
 
 
 def guard(folder: Path, node_names: list[str]) -> None:
-    """Wait until our standard input ends, with whoever holds it; then end all carriers, remove what is left."""
+    """Wait until our standard input ends, with whoever holds it; then end all carriers, remove the rest."""
     sys.stdin.read()
     give_up_at = time.monotonic() + 20
     while (pids := carriers(folder)) and time.monotonic() < give_up_at:

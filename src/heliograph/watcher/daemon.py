@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -66,6 +67,7 @@ class Watcher:
         state_folder: Path,
         variables: Mapping[str, str],
         bell: Bell,
+        python: str = sys.executable,
     ) -> None:
         self.drive = drive
         self.drive_id = drive.read_id()
@@ -81,7 +83,14 @@ class Watcher:
         self.gatherer = Gatherer(store, stages, self.looker, Polls(executor))
         self.publisher = Publisher(drive, store, host=host_name())
         self.submitter = Submitter(
-            drive, store, self.stages, config, executor, scripts=state_folder / "scripts", variables=variables
+            drive,
+            store,
+            self.stages,
+            config,
+            executor,
+            scripts=state_folder / "scripts",
+            variables=variables,
+            python=python,
         )
         self._open: set[str] = set()
         """experiments that are looked at in each pass"""

@@ -136,7 +136,16 @@ def _plan_in_flight(
     if evidence.has_done_signal and exit_code == 0:
         return [_conclude(facts, attempt, "completed", exit_code=0)]
     if report is not None and report.state.is_over and report.state is not JobState.COMPLETED:
-        return [_failed(facts, attempt, classify(report, attempt.error_tail), _told(report), config, now)]
+        return [
+            _failed(
+                facts,
+                attempt,
+                classify(report, attempt.exit_code, attempt.error_tail),
+                _told(report),
+                config,
+                now,
+            )
+        ]
     if exit_code == 0 and _for_longer_than(evidence.over_since, GRACE_S, now):
         told = evidence.problem or "the job ended with exit code 0, but its signal is missing"
         return [_failed(facts, attempt, FailureClass.TRANSIENT, told, config, now)]
@@ -193,8 +202,17 @@ def _vanished(
     """The scheduler has not listed the job for long. What the job itself told still counts."""
     since = evidence.missing_since or now
     if attempt.exit_code:
-        report = JobReport(job_id=attempt.job_id or "", name="", state=JobState.FAILED, exit_code=attempt.exit_code)
-        return _failed(facts, attempt, classify(report, attempt.error_tail), _told(report), config, now)
+        report = JobReport(
+            job_id=attempt.job_id or "", name="", state=JobState.FAILED, exit_code=attempt.exit_code
+        )
+        return _failed(
+            facts,
+            attempt,
+            classify(report, attempt.exit_code, attempt.error_tail),
+            _told(report),
+            config,
+            now,
+        )
     told = f"job {attempt.job_id} is no longer listed since {since:%H:%M:%S} UTC, and it left no word"
     return _failed(facts, attempt, FailureClass.VANISHED, told, config, now)
 

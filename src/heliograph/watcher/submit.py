@@ -64,11 +64,13 @@ class Submitter:
         *,
         scripts: Path,
         variables: Mapping[str, str],
+        python: str,
     ) -> None:
         self.drive = drive
         self.store = store
         self.stages = stages
         self.config = config
+        self.python = python
         self.executor = executor
         self.scripts = scripts
         self.variables = variables
@@ -118,7 +120,7 @@ class Submitter:
             resources=attempt.resources,
             variables=self.variables,
         )
-        text = build_script(stage, self.config.stages[stage.name], self.drive, values).encode()
+        text = build_script(stage, self.config.stages[stage.name], self.drive, values, self.python).encode()
         self.scripts.mkdir(parents=True, exist_ok=True)
         script = self.scripts / f"{attempt.token}.sh"
         write_atomic(script, text, mode=0o755)
