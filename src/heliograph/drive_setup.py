@@ -46,15 +46,19 @@ def set_up_drive(drive: Drive, now: datetime) -> list[str]:
 
 
 def _write_defaults(drive: Drive) -> list[str]:
-    done = []
     with as_file(files("heliograph").joinpath("defaults")) as defaults:
-        for source in sorted(path for path in Path(defaults).rglob("*") if path.is_file()):
-            relative = source.relative_to(defaults)
-            target = drive.root / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if write_new(target, source.read_bytes()):
-                done.append(f"wrote  {relative}")
-    return done
+        return [f"wrote  {name}" for name in copy_missing(Path(defaults), drive.root)]
+
+
+def copy_missing(source: Path, target: Path) -> list[Path]:
+    """Copy every file below `source` that `target` lacks; return their relative paths."""
+    copied = []
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        relative = file.relative_to(source)
+        (target / relative).parent.mkdir(parents=True, exist_ok=True)
+        if write_new(target / relative, file.read_bytes()):
+            copied.append(relative)
+    return copied
 
 
 def _publish_databases(drive: Drive, now: datetime) -> list[str]:
