@@ -196,7 +196,7 @@ def load_config(path: Path, kind: type[T]) -> T:
 
 
 _UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<at>[^`]*)`)?")
-_OTHER = re.compile(r"(?P<problem>.*?)(?: - at `(?P<key>key in )?\$(?P<at>[^`]*)`)?$", re.DOTALL)
+_OTHER = re.compile(r"(?P<problem>.*?)(?: - at (?P<key>`key` in )?`\$(?P<at>[^`]*)`)?$", re.DOTALL)
 
 
 def parse_config(values: object, kind: type[T], *, file: object) -> T:

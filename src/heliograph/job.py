@@ -136,10 +136,13 @@ def _run_command(
 
 def _copy_errors(process: subprocess.Popen[bytes], tail: deque[str]) -> None:
     """Pass the command's error output on as it comes, and keep its last lines."""
-    for line in process.stderr or ():
-        sys.stderr.buffer.write(line)
-        sys.stderr.buffer.flush()
-        tail.append(line.decode("utf-8", "replace").rstrip()[:500])
+    if process.stderr is None:
+        return
+    with process.stderr as errors:
+        for line in errors:
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
+            tail.append(line.decode("utf-8", "replace").rstrip()[:500])
 
 
 def _beat(outbox: Outbox, spec: JobSpec, ended: threading.Event) -> None:

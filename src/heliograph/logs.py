@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -57,13 +58,9 @@ class DriveLogHandler(logging.FileHandler):
         super().__init__(path, mode="a", encoding="utf-8", delay=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        super().emit(record)
-        self.close()
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
+        with contextlib.suppress(OSError):
+            super().emit(record)
+            self.close()
 
 
 def set_up(level: str = "INFO", *, file: Path | None = None) -> None:

@@ -77,7 +77,7 @@ def test_bash_finds_no_fault(tmp_path: Path) -> None:
 
 def test_a_drive_with_hostile_letters_stays_one_word(tmp_path: Path) -> None:
     """The script is run for real, with a program in place of heliograph that prints its arguments."""
-    drive = Drive(tmp_path / "it's $(touch pwned); `touch pwned` \"drive\"")
+    drive = Drive(tmp_path / 'it\'s $(touch pwned); `touch pwned` "drive"')
     drive.root.mkdir()
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()

@@ -1,0 +1,89 @@
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from heliograph.config import WatcherConfig, choose_drive, load_config, load_watcher_config
+from heliograph.drive import Drive
+from heliograph.errors import BadConfig, NoDrive
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "watcher.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_commented_default_file_says_what_holds_without_it() -> None:
+    default = files("heliograph").joinpath("defaults", "config", "watcher.yaml")
+    assert load_config(Path(str(default)), WatcherConfig) == WatcherConfig()
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, "# nothing\n"), WatcherConfig) == WatcherConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "told"),
+    [
+        ("executer: slurm", "executer", "Did you mean executor?"),
+        ("detection: {inbox_evry_s: 2}", "detection.inbox_evry_s", "Did you mean inbox_every_s?"),
+        ("stages: {evaluation: {resources: {memory: 3G}}}", "memory", "unknown key"),
+        ("executor: pbs", "executor", "Invalid enum value 'pbs'"),
+        ("publish_every_s: soon", "publish_every_s", "found 'soon'"),
+        ("publish_every_s: -1", "publish_every_s", "> 0"),
+        ("stages: {evaluation: {resources: {mem: 3 GB}}}", "mem", "found"),
+        ("stages: {evaluation: {resources: {partition: 'a; rm -rf ~'}}}", "partition", "found"),
+        ("stages: {evaluation: {extra_directives: ['--wrap=`id`']}}", "extra_directives", "found"),
+        ("stages: {'../x': {}}", "stages", "found"),
+        ("executor: local\nexecutor: slurm", "line 2", "stands here twice"),
+        ("executor: [", "line 2", "not readable as YAML"),
+        ("a:\n\tb: 1", "line 2", "not readable as YAML"),
+        ("!!python/object/apply:os.system ['true']", "line 1", "not readable as YAML"),
+        ("- a list", "(top level)", "Expected `object`, got `array`"),
+        ("executor: 5", "executor", "found 5"),
+    ],
+)
+def test_a_mistake_is_told_with_file_field_value_and_remedy(
+    tmp_path: Path, text: str, field: str, told: str
+) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load_config(write(tmp_path, text), WatcherConfig)
+    message = str(caught.value)
+    assert "watcher.yaml" in message
+    assert field in caught.value.facts["field"]
+    assert told in message
+    assert message.isprintable()
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"no\.yaml: \(file\): does not exist"):
+        load_config(tmp_path / "no.yaml", WatcherConfig)
+
+
+def test_the_environment_speaks_where_the_file_is_silent(drive: Drive, tmp_path: Path) -> None:
+    environ = {"MLFLOW_TRACKING_URI": "http://monitoring:5000", "SLURM_ACCOUNT": "lab"}
+    config = load_watcher_config(drive, environ)
+    assert config.mlflow_tracking_uri == "http://monitoring:5000"
+    assert {stage.resources.account for stage in config.stages.values()} == {"lab"}
+    drive.watcher_config.write_text(
+        "mlflow_tracking_uri: http://other\nstages: {evaluation: {resources: {account: mine}}}"
+    )
+    config = load_watcher_config(drive, environ)
+    assert config.mlflow_tracking_uri == "http://other"
+    assert config.stages["evaluation"].resources.account == "mine"
+    named = tmp_path / "elsewhere.yaml"
+    named.write_text("executor: local")
+    assert load_watcher_config(drive, {"WATCHER_CONFIG": str(named)}).executor == "local"
+
+
+def test_a_hostile_account_in_the_environment_is_refused(drive: Drive) -> None:
+    with pytest.raises(BadConfig, match="SLURM_ACCOUNT"):
+        load_watcher_config(drive, {"SLURM_ACCOUNT": "lab; rm -rf ~"})
+
+
+def test_the_drive_is_the_given_one_else_the_environments() -> None:
+    assert choose_drive("/a", {"SHARED_DRIVE": "/b"}).root == Path("/a")
+    assert choose_drive(None, {"SHARED_DRIVE": "/b"}).root == Path("/b")
+    with pytest.raises(NoDrive, match="SHARED_DRIVE"):
+        choose_drive(None, {})
