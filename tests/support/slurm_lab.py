@@ -34,7 +34,7 @@ INSTALL_ACCOUNTING = "apt-get install slurmdbd mariadb-server"
 _SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
 _CGROUPS = Path("/sys/fs/cgroup/memory")
 _UP_S = 60.0
-_EVERY_S = 0.02
+_EVERY_S = 0.05
 
 
 def wait_until(is_so: Callable[[], bool], what: str, within_s: float = _UP_S) -> None:
@@ -55,6 +55,7 @@ class SlurmLab:
         self.accounting = accounting
         self.limits_memory = os.geteuid() == 0 and os.access(_CGROUPS / "cgroup.procs", os.W_OK)
         self.node_names = [f"lab{secrets.token_hex(3)}n{number}" for number in range(1, nodes + 1)]
+        self.host = socket.gethostname().split(".")[0]
         self.ports = _free_ports(2 + nodes)
         self.user = pwd.getpwuid(os.geteuid()).pw_name
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -114,6 +115,11 @@ class SlurmLab:
         """Return the state of a job that the controller still knows."""
         return self.run("squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T").strip()
 
+    def accounted(self, job_id: str) -> str:
+        """Return `state|name` of a job as accounting has it. The end may get there before the name does:
+        until then the name is "allocation"."""
+        return self.run("sacct", "-n", "-X", "-P", "-o", "State,JobName", "-j", job_id).strip()
+
     # Trouble -----------------------------------------------------------------------------------------
 
     @contextmanager
@@ -139,13 +145,42 @@ class SlurmLab:
             wait_until(self.is_ready, f"{daemon} works again")
 
     @contextmanager
+    def stopped(self, daemon: str = "slurmctld") -> Iterator[None]:
+        """Stop a daemon properly, so that it saves what it knows, and start it again afterwards."""
+        process = self.daemons.pop(daemon)
+        process.terminate()
+        process.wait()
+        try:
+            yield
+        finally:
+            self._start_daemon(daemon)
+            wait_until(self.is_ready, f"{daemon} works again")
+
+    @contextmanager
+    def forgotten(self) -> Iterator[None]:
+        """Let the controller crash afterwards, and forget every job since: it gives their ids out again."""
+        saved, state = self.folder / "saved", self.folder / "state"
+        with self.stopped():
+            shutil.copytree(state, saved)
+        try:
+            yield
+        finally:
+            self.kill("slurmctld")
+            shutil.rmtree(state)
+            saved.rename(state)
+            self._start_daemon("slurmctld")
+            wait_until(self.is_ready, "slurmctld works again")
+
+    @contextmanager
     def down(self, node: str) -> Iterator[None]:
         """Take a node down, as when it died: its jobs fail by NODE_FAIL, or are requeued."""
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         try:
             yield
         finally:
-            self.run("scontrol", "update", f"nodename={node}", "state=resume")
+            # refused where the node came back by itself, as it does when its slurmd registers
+            resume = ["scontrol", "update", f"nodename={node}", "state=resume"]
+            subprocess.run(resume, env=self.environ, capture_output=True, check=False)
             wait_until(self.is_ready, f"node {node} is back")
 
     def kill(self, daemon: str) -> None:
@@ -216,7 +251,7 @@ class SlurmLab:
     def _start_accounting(self) -> None:
         install = files.mariadb_install_command(self)
         result = subprocess.run(install, env=self.environ, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stdout + result.stderr
+        assert result.returncode == 0, result.stdout + result.stderr + self.logs()
         self._start_daemon("mariadbd")
         socket_path = self.run_folder / "mysql"
         wait_until(socket_path.exists, "mariadbd")

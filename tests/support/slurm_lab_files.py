@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -119,17 +118,16 @@ performance_schema=OFF
 
 def write_configuration(lab: SlurmLab) -> None:
     """Write every configuration file of a lab, and its munge key."""
-    host = socket.gethostname().split(".")[0]
     controller, dbd, *node_ports = lab.ports
     etc, facts = lab.folder / "etc", {"folder": lab.folder, "user": lab.user, "port": dbd}
     nodes = [
-        _NODE.format(name=name, host=host, port=port)
+        _NODE.format(name=name, host=lab.host, port=port)
         for name, port in zip(lab.node_names, node_ports, strict=True)
     ]
     no_accounting = "AccountingStorageType=accounting_storage/none"
     lab.conf.write_text(
         _SLURM_CONF.format(
-            host=host,
+            host=lab.host,
             controller_port=controller,
             task_plugin="task/cgroup" if lab.limits_memory else "task/none",
             accounting=_ACCOUNTING.format(**facts) if lab.accounting else no_accounting,

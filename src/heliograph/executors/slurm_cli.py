@@ -1,0 +1,246 @@
+"""Slurm's own commands: for each, a function that builds the argument list beside a pure one that reads it.
+
+Texts, not --json: with the controller down `squeue --json` ends well with no jobs, and `sacct --json` shows
+failed jobs as successes. One squeue call tells everything: its -O knows the exit code, which -o does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+
+from heliograph.errors import ExecutorError, PollFailed, SubmissionDoubtful, SubmissionRefused
+from heliograph.executors.base import FailureClass, JobReport, JobState
+from heliograph.executors.command import Answer
+from heliograph.executors.slurm_words import DOUBTS, REFUSALS, STATES
+
+TIME_FORMAT = {"SLURM_TIME_FORMAT": "%s"}
+"""squeue and sacct then print seconds since 1970: no time zone to guess"""
+
+_EXECUTOR = "slurm"
+_BAD_OPTION = 255
+_UNKNOWN_ID = "Invalid job id specified"
+_NO_ACCOUNTING = "Slurm accounting storage is disabled"
+_LOOK_BACK = "now-30days"
+_OUT_OF_MEMORY = 125  # stands where the signal's number would
+_SEPARATOR = "\x1f"
+# ten each, in the same order
+_SQUEUE_FIELDS = (
+    *("ArrayJobID", "State", "Reason", "exit_code", "DerivedEC"),
+    *("SubmitTime", "StartTime", "EndTime", "NodeList", "Name"),
+)
+_SACCT_FIELDS = (
+    *("JobID", "State", "Reason", "ExitCode", "DerivedExitCode"),
+    *("Submit", "Start", "End", "NodeList", "JobName"),
+)
+
+# sbatch ---------------------------------------------------------------------------------------------
+
+
+def build_sbatch(script: Path, job_name: str) -> list[str]:
+    """Submit a script. The name on the command line outdoes the script's own."""
+    return ["sbatch", "--parsable", f"--job-name={job_name}", str(script.absolute())]
+
+
+_JOB_ID = re.compile(r"([0-9]+)(;\S+)?")  # "17", or "17;cluster"; sites' plugins may print before it
+
+
+def parse_sbatch(answer: Answer) -> str:
+    """Return the job's id. Raises SubmissionRefused (nothing was queued) or SubmissionDoubtful."""
+    if answer.returncode != 0:
+        raise _submission_error(answer)
+    last_line = (answer.stdout.strip().splitlines() or [""])[-1]
+    match = _JOB_ID.fullmatch(last_line.strip())
+    if match is None:
+        raise SubmissionDoubtful(executor=_EXECUTOR, reason=f"sbatch gave no job id: {answer.said}")
+    return match[1]
+
+
+def _submission_error(answer: Answer) -> ExecutorError:
+    kind = None if answer.returncode is None else _refusal_class(answer)
+    if kind is None:
+        return SubmissionDoubtful(executor=_EXECUTOR, reason=answer.said)
+    return SubmissionRefused(executor=_EXECUTOR, reason=answer.said, failure_class=kind.value)
+
+
+def _refusal_class(answer: Answer) -> FailureClass | None:
+    """Return the class of a refusal, None where the job may be queued all the same. A doubt outweighs all."""
+    if any(text in answer.stderr for text in DOUBTS):
+        return None
+    known = (kind for text, kind in REFUSALS.items() if text in answer.stderr)
+    return next(known, FailureClass.PERMANENT if answer.returncode == _BAD_OPTION else None)
+
+
+# squeue ---------------------------------------------------------------------------------------------
+
+
+def build_squeue(*, job_ids: Sequence[str] = (), job_name: str | None = None) -> list[str]:
+    """Ask for our own jobs by id or by name, ended ones included. --me, since nobody else may speak for our
+    jobs. Every field is followed by a separator that cannot stand in it; the name, which might hold anything,
+    is the last."""
+    layout = ",".join(f"{field}:{_SEPARATOR}" for field in _SQUEUE_FIELDS)
+    which = [f"--jobs={','.join(job_ids)}"] if job_name is None else [f"--name={job_name}"]
+    return ["squeue", "--noheader", "--states=all", "--array", "--me", f"--Format={layout}", *which]
+
+
+def parse_squeue(answer: Answer) -> list[JobReport]:
+    """Return what squeue knows; ids that it does not know are simply not there. Raises PollFailed."""
+    if answer.returncode == 1 and _UNKNOWN_ID in answer.stderr:
+        return []  # said where one id was asked for; of several, unknown ones are left out without a word
+    if answer.returncode != 0:
+        raise PollFailed(executor=_EXECUTOR, reason=answer.said)
+    lines = answer.stdout.split(f"{_SEPARATOR}\n")
+    return _combine(_report(line, _SEPARATOR) for line in lines if line.strip())
+
+
+# sacct ----------------------------------------------------------------------------------------------
+
+
+def build_sacct(*, job_ids: Sequence[str] = (), job_name: str | None = None) -> list[str]:
+    """Ask accounting for jobs by id or by name."""
+    which = [f"--jobs={','.join(job_ids)}"]
+    if job_name is not None:
+        which = [f"--name={job_name}", f"--starttime={_LOOK_BACK}"]
+    layout = f"--format={','.join(_SACCT_FIELDS)}"
+    return ["sacct", "--noheader", "--parsable2", "--allocations", layout, *which]
+
+
+def parse_sacct(answer: Answer) -> list[JobReport] | None:
+    """Return the *ended* jobs that accounting knows, or None where there is no accounting. Raises PollFailed.
+
+    That a job is PENDING or RUNNING is for squeue to say: sacct goes on showing jobs as PENDING which a
+    controller lost when it was killed, and RUNNING ones until the end has reached it. A job whose end came
+    there before its beginning is called "allocation" (seen around a crash): not ours by name, so not told.
+    """
+    if answer.returncode == 1 and _NO_ACCOUNTING in answer.stderr:
+        return None
+    if answer.returncode != 0:
+        raise PollFailed(executor=_EXECUTOR, reason=answer.said)
+    # a shorter line is the rest of somebody's job name with a line's end in it
+    lines = [line for line in answer.stdout.splitlines() if line.count("|") >= len(_SACCT_FIELDS) - 1]
+    return [report for report in _combine(_report(line, "|") for line in lines) if report.state.is_over]
+
+
+# scancel, scontrol ping -----------------------------------------------------------------------------
+
+
+def build_scancel(job_id: str, job_name: str) -> list[str]:
+    """Cancel a job if it has this name: scancel's filters hold together, so there is nothing to race with."""
+    return ["scancel", f"--name={job_name}", job_id]
+
+
+def parse_scancel(answer: Answer) -> None:
+    """Accept what scancel says; it is silent about a job of another name, and complains about an ended or
+    unknown one. Raises PollFailed where it did not reach the controller."""
+    if answer.returncode != 0 and _UNKNOWN_ID not in answer.stderr:
+        raise PollFailed(executor=_EXECUTOR, reason=answer.said)
+
+
+def build_ping() -> list[str]:
+    """Ask whether a controller answers; unlike the other commands this one never blocks for long."""
+    return ["scontrol", "ping"]
+
+
+def parse_ping(answer: Answer) -> bool:
+    """Tell whether any controller is up: `Slurmctld(primary) at host is UP`."""
+    return any(line.rstrip().endswith("is UP") for line in answer.stdout.splitlines())
+
+
+# What squeue and sacct have in common ----------------------------------------------------------------
+
+
+def _report(line: str, separator: str) -> JobReport:
+    """Read one line of the ten fields. Raises PollFailed when there are fewer."""
+    fields = line.split(separator, len(_SQUEUE_FIELDS) - 1)
+    if len(fields) != len(_SQUEUE_FIELDS):
+        raise PollFailed(executor=_EXECUTOR, reason=f"a line that cannot be read: {line[:200]!r}")
+    job_id, words, reason, exit_text, derived, submitted, started, ended, nodes, name = fields
+    word = words.partition(" ")[0]  # "CANCELLED by 1000"
+    # a word from a Slurm to come is no evidence of an end
+    state = STATES.get(word, JobState.RUNNING)
+    if state is JobState.FAILED and _exit(derived)[1] == _OUT_OF_MEMORY:
+        state = JobState.OUT_OF_MEMORY  # in a step that the script waited for; the job itself says FAILED 7:0
+    exit_code, signal = _own_exit(state, exit_text)
+    placed = nodes not in ("", "None assigned")
+    return JobReport(
+        job_id=re.split(r"[_+]", job_id)[0],  # sacct: 17_3 for an array's element, 17+1 for a part
+        name=name,
+        state=state,
+        reason=_reason(words, reason),
+        exit_code=exit_code,
+        signal=signal,
+        submitted_at=_time(submitted),
+        started_at=_time(started) if placed else None,  # of a waiting job it is a guess
+        ended_at=_time(ended) if state.is_over else None,  # of a running job it is the limit
+        nodes=nodes if placed else None,
+    )
+
+
+def _reason(words: str, reason: str) -> str | None:
+    """Keep Slurm's exact words: of the state where they say more than we keep, else the reason."""
+    if words not in JobState.__members__:
+        return words
+    return None if reason in ("", "None") else reason
+
+
+def _own_exit(state: JobState, text: str) -> tuple[int | None, int | None]:
+    """Return how the script itself ended; where Slurm ended it, its 0:15, 0:0 or 0:125 is none."""
+    if state not in (JobState.COMPLETED, JobState.FAILED, JobState.OUT_OF_MEMORY):
+        return None, None
+    code, signal = _exit(text)
+    if signal == _OUT_OF_MEMORY:
+        return None, None
+    return (None, signal) if signal else (code, None)
+
+
+def _exit(text: str) -> tuple[int, int]:
+    """Read an exit code and signal: `3:0`, or up to squeue 22.05 the raw wait status, `768`."""
+    code, colon, signal = text.partition(":")
+    try:
+        if colon:
+            return int(code), int(signal)
+        status = int(code or "0")
+    except ValueError:
+        raise PollFailed(executor=_EXECUTOR, reason=f"an exit code that cannot be read: {text!r}") from None
+    return status >> 8 & 0xFF, status & 0x7F
+
+
+def _time(text: str) -> datetime | None:
+    """Read seconds since 1970; N/A, None and Unknown are no time."""
+    return datetime.fromtimestamp(int(text), UTC) if text.isdigit() and int(text) > 0 else None
+
+
+_WORST_FIRST = [
+    JobState.OUT_OF_MEMORY,
+    JobState.TIMEOUT,
+    JobState.NODE_FAIL,
+    JobState.PREEMPTED,
+    JobState.FAILED,
+    JobState.CANCELLED,
+    JobState.COMPLETED,
+]
+
+
+def _combine(reports: Iterable[JobReport]) -> list[JobReport]:
+    """Make one report of an array's elements: it runs until the last has ended, then it is as its worst."""
+    by_job = sorted(reports, key=lambda report: (report.job_id, report.name))
+    groups = [list(group) for _, group in groupby(by_job, key=lambda report: (report.job_id, report.name))]
+    return [_combined(group) for group in groups]
+
+
+def _combined(elements: list[JobReport]) -> JobReport:
+    if all(element.state.is_over for element in elements):
+        worst = min(elements, key=lambda element: _WORST_FIRST.index(element.state))
+        ends = [element.ended_at for element in elements if element.ended_at is not None]
+        return msgspec.structs.replace(worst, ended_at=max(ends, default=None))
+    running = [element for element in elements if element.state is JobState.RUNNING]
+    if running:
+        return running[0]
+    waiting = next(element for element in elements if not element.state.is_over)
+    begun = len(elements) > 1 and any(element.state.is_over for element in elements)
+    return msgspec.structs.replace(waiting, state=JobState.RUNNING) if begun else waiting
