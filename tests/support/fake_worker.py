@@ -1,8 +1,9 @@
 """Stands in for the stages' own programs, so that a test of the watcher takes no minutes.
 
-It is started in place of the Python interpreter: `python -m heliograph … job …` goes to the real in-job runner,
-`evaluate` and `analyse` write, in milliseconds, what the real ones leave behind. What it does is told by a file
-`FAKE_WORKER/EXPERIMENT-STAGE` (fail, hang, silent, twice-slow); every start is counted in `FAKE_WORKER/starts`.
+It is started in place of the Python interpreter: `python -m heliograph … job …` goes to the real in-job
+runner, `evaluate` and `analyse` write, in milliseconds, what the real ones leave behind. A file
+`FAKE_WORKER/EXPERIMENT-STAGE` tells what it does (fail CODE, slow SECONDS, silent); every start is counted
+in `FAKE_WORKER/starts`.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ def test_a_process_that_dies_at_a_step_leaves_the_old_file_or_the_new(
         "import os, sys\n"
         "from pathlib import Path\n"
         "from heliograph import durable, files\n"
-        "durable.install_hook(lambda when, kind, what: os._exit(9) if [when, kind] == sys.argv[2:] else None)\n"
+        "def die(when, kind, what): os._exit(9) if [when, kind] == sys.argv[2:] else None\n"
+        "durable.install_hook(die)\n"
         "files.write_atomic(Path(sys.argv[1]), b'new')\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path), moment, step], check=False)

@@ -27,12 +27,9 @@ def run(drive: Drive, tmp_path: Path, program: str, **environ: str) -> int:
 
 
 def test_a_job_tells_its_start_and_its_end_and_hands_the_names_on(drive: Drive, tmp_path: Path) -> None:
-    program = (
-        "import os, pathlib; pathlib.Path('"
-        + str(tmp_path / "seen")
-        + "').write_text(' '.join(os.environ[n] for n in "
-        "('SHARED_DRIVE', 'HELIOGRAPH_EXPERIMENT', 'HELIOGRAPH_STAGE', 'HELIOGRAPH_TOKEN', 'HELIOGRAPH_JOB_ID')))"
-    )
+    names = ["SHARED_DRIVE", *(f"HELIOGRAPH_{name}" for name in ("EXPERIMENT", "STAGE", "TOKEN", "JOB_ID"))]
+    seen = str(tmp_path / "seen")
+    program = f"import os; open({seen!r}, 'w').write(' '.join(os.environ[n] for n in {names}))"
     assert run(drive, tmp_path, program, SLURM_JOB_ID="17") == 0
     assert (tmp_path / "seen").read_text() == f"{drive.root} e1 evaluation 0123456789ab 17"
     started, ended = bodies(drive)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 
 HELP = "Show the whole pipeline on this machine: train, evaluate, analyse two small language models."
 EXAMPLES = """\
@@ -33,4 +35,5 @@ def run(args: argparse.Namespace) -> int:
 
     from heliograph.demo.run import run_demo
 
-    return run_demo(Path(args.folder).absolute(), Console(), fresh=args.fresh)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what the demo started is ended too
+    return run_demo(Path(args.folder).absolute(), Console(soft_wrap=True), fresh=args.fresh)

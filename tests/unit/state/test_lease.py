@@ -18,7 +18,8 @@ def no_sleep(_: float) -> None:
 
 
 def write_holder(drive: Drive, **changes: object) -> None:
-    fields = {"host": "elsewhere", "pid": 1, "process_started": 1, "beat": 7, "at": "2026-01-31T09:04:00.000Z"}
+    fields = {"host": "elsewhere", "pid": 1, "process_started": 1, "beat": 7}
+    fields |= {"at": "2026-01-31T09:04:00.000Z"}
     drive.lease.mkdir(exist_ok=True)
     (drive.lease / "holder.json").write_text(json.dumps(fields | changes))
 

@@ -73,7 +73,10 @@ def test_a_reader_never_takes_what_differs_from_the_pointer(
     assert pointer.generation == 1
 
 
-@pytest.mark.parametrize("file", ["../../../etc/passwd", "/etc/passwd", "evaluation.000001.db", "training.db"])
+ELSEWHERE = ["../../../etc/passwd", "/etc/passwd", "evaluation.000001.db", "training.db"]
+
+
+@pytest.mark.parametrize("file", ELSEWHERE)
 def test_a_pointer_cannot_lead_elsewhere(drive: Drive, store: Store, tmp_path: Path, file: str) -> None:
     Publisher(drive, store, host="ssrde").publish(NOW)
     path = pointer_path(drive, "training")

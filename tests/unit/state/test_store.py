@@ -15,8 +15,8 @@ from support.histories import whole_life
 
 SPECIFIED = {
     "training": {
-        "training_runs": "id experiment_name status started_at completed_at checkpoint_path config_path hostname "
-        "user mlflow_run_id metadata",
+        "training_runs": "id experiment_name status started_at completed_at checkpoint_path config_path "
+        "hostname user mlflow_run_id metadata",
         "checkpoints": "id training_run_id checkpoint_path step epoch created_at metrics",
     },
     "evaluation": {
