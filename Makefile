@@ -17,7 +17,7 @@ demo: setup ## Train, evaluate and analyse two small language models from one co
 
 .PHONY: test
 test: setup-test ## Run all tests, real Slurm, R and a browser included
-	$(VENV)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(VENV)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup-test ## Check style, types and the layers of the architecture

@@ -3,7 +3,7 @@
     PYTHONPATH=tests python -m contract.record_slurm
 
 writes tests/unit/executors/recorded.json, {case: {command, returncode, stdout, stderr}}, against which the
-parsers are tested. Takes about four minutes, most of it waiting for time limits.
+parsers are tested. Takes about five minutes, most of it waiting for time limits.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from contract.executor_contract import Bench, ExecutorContract
 from heliograph.executors.slurm import SlurmExecutor
 from support.slurm_lab import SlurmLab
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 
 class SlurmSite:

@@ -12,7 +12,7 @@ import pytest
 from support.slurm_lab import SlurmLab, wait_until
 from support.slurm_lab_files import carriers
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 TESTS = Path(__file__).resolve().parents[1]
 START_AND_WAIT = """

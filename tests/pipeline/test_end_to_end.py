@@ -86,7 +86,6 @@ def lay_out(drive: Drive, executor: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("slurm")
 @pytest.mark.timeout(600)
 def test_a_model_goes_all_the_way(tmp_path: Path, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drive = Drive(tmp_path / "subject-drop")

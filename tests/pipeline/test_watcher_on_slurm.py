@@ -16,7 +16,7 @@ from support.fake_worker import make_stub, starts
 from support.slurm_lab import SlurmLab
 from support.watching import CONFIG, statuses, tick_until, tick_until_idle, watching
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from heliograph.state.lease import Lease
 from heliograph.state.settle import live_folder
 from heliograph.state.store import Store
 from heliograph.watcher.bell import Bell
-from heliograph.watcher.daemon import Watcher
+from heliograph.watcher.daemon import Setup, Watcher
 
 CONFIG = WatcherConfig(
     executor="local",
@@ -47,17 +47,19 @@ def watching(
         with Store(live_folder(state_folder, drive)) as store:
             journal.catch_up(drive, store)
             watcher = Watcher(
-                drive,
-                store,
-                lease,
-                config,
-                STAGES,
-                executor or (lambda _: chosen),
-                executor_name=chosen.name,
-                state_folder=folder,
-                variables={"HELIOGRAPH_STATE": str(state_folder)},
-                bell=bell,
-                python=str(python),
+                Setup(
+                    drive=drive,
+                    store=store,
+                    lease=lease,
+                    config=config,
+                    stages=STAGES,
+                    executor=executor or (lambda _: chosen),
+                    executor_name=chosen.name,
+                    state_folder=folder,
+                    variables={"HELIOGRAPH_STATE": str(state_folder)},
+                    bell=bell,
+                    python=str(python),
+                )
             )
             watcher.start(utc_now())
             yield watcher

@@ -78,6 +78,11 @@ class Executor(Protocol):
         """How long after a doubtful submission the job may still appear under its name."""
         ...
 
+    @property
+    def calls_last_hour(self) -> int | None:
+        """How often the scheduler was called in the last hour; None where there is none to be spared."""
+        ...
+
     def submit(self, script: Path, job_name: str) -> str:
         """Hand in a script; return the job's id.
 

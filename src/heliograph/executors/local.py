@@ -99,6 +99,7 @@ class LocalExecutor:
 
     name = _EXECUTOR
     poll_every_s = 1.0
+    calls_last_hour = None  # nobody else is asked
     settle_s = 2.0  # a supervisor takes a job within 0.1 s, and goes on when whoever started it is gone
 
     def __init__(

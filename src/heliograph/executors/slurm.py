@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from heliograph.errors import PollFailed
+from heliograph.errors import ExecutorError, PollFailed
 from heliograph.executors import slurm_cli
 from heliograph.executors.base import JobReport
 from heliograph.executors.command import Answer, check_job_name, run_command
@@ -41,6 +41,11 @@ class SlurmExecutor:
         self._timeout_s = command_timeout_s
         self._environ = environ
         self._has_accounting = True  # until sacct says otherwise
+
+    @property
+    def calls_last_hour(self) -> int:
+        """How many of Slurm's commands were run in the last hour."""
+        return self.meter.last_hour()
 
     @property
     def poll_every_s(self) -> float:
@@ -110,6 +115,15 @@ class SlurmExecutor:
 
 
 def slurm_answers(timeout_s: float, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether Slurm is installed here and a controller answers."""
+    """Tell whether Slurm is installed here and a controller answers.
+
+    Raises ExecutorError on a cluster whose controller is away: its jobs do not belong on this host instead.
+    """
     answer = run_command(slurm_cli.build_ping(), clean_environment(environ), timeout_s)
+    if slurm_cli.tells_of_down_controller(answer):
+        reason = (
+            "this host belongs to a cluster whose controller does not answer (scontrol ping says DOWN). "
+            "Wait for it, or say executor: slurm or executor: local in config/watcher.yaml"
+        )
+        raise ExecutorError(executor=SlurmExecutor.name, reason=reason)
     return slurm_cli.parse_ping(answer)

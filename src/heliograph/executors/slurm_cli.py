@@ -151,6 +151,12 @@ def parse_ping(answer: Answer) -> bool:
     return any(line.rstrip().endswith("is UP") for line in answer.stdout.splitlines())
 
 
+def tells_of_down_controller(answer: Answer) -> bool:
+    """Tell whether Slurm is configured here, and its controller is away: `… at host is DOWN`."""
+    lines = answer.stdout.splitlines()
+    return not parse_ping(answer) and any(line.rstrip().endswith("is DOWN") for line in lines)
+
+
 # What squeue and sacct have in common ----------------------------------------------------------------
 
 

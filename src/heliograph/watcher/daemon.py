@@ -51,46 +51,49 @@ def _is_due(moment: datetime | None, now: datetime) -> bool:
     return moment is None or now >= moment
 
 
+class Setup(Struct, frozen=True, kw_only=True):
+    """What a watcher is made of."""
+
+    drive: Drive
+    store: Store
+    lease: Lease
+    config: WatcherConfig
+    stages: tuple[Stage, ...]
+    executor: ExecutorByName
+    executor_name: str
+    """which executor gets new jobs"""
+    state_folder: Path
+    variables: Mapping[str, str]
+    """environment variables of every job"""
+    bell: Bell
+    python: str = sys.executable
+    """the interpreter that jobs are run with"""
+
+
 class Watcher:
     """Serves one drive. The caller holds the lease and has brought the store level with the journal."""
 
-    def __init__(
-        self,
-        drive: Drive,
-        store: Store,
-        lease: Lease,
-        config: WatcherConfig,
-        stages: tuple[Stage, ...],
-        executor: ExecutorByName,
-        *,
-        executor_name: str,
-        state_folder: Path,
-        variables: Mapping[str, str],
-        bell: Bell,
-        python: str = sys.executable,
-    ) -> None:
-        self.drive = drive
-        self.drive_id = drive.read_id()
-        self.store = store
-        self.lease = lease
-        self.config = config
-        self.stages = {stage.name: stage for stage in stages}
-        self.executor_name = executor_name
-        self.bell = bell
-        self.inbox = Inbox(drive, config.detection.settle_s)
-        self.looker = Looker(drive, stages, config.detection.settle_s)
-        self.desk = SignalDesk(drive, store)
-        self.gatherer = Gatherer(store, stages, self.looker, Polls(executor))
-        self.publisher = Publisher(drive, store, host=host_name())
+    def __init__(self, setup: Setup) -> None:
+        self.drive, self.store, self.lease = setup.drive, setup.store, setup.lease
+        self.config, self.bell = setup.config, setup.bell
+        self.drive_id = setup.drive.read_id()
+        self.stages = {stage.name: stage for stage in setup.stages}
+        self.executor, self.executor_name = setup.executor, setup.executor_name
+        settle_s = setup.config.detection.settle_s
+        self.inbox = Inbox(self.drive, settle_s)
+        self.looker = Looker(self.drive, setup.stages, settle_s)
+        self.desk = SignalDesk(self.drive, self.store)
+        self.gatherer = Gatherer(self.store, setup.stages, self.looker, Polls(setup.executor))
+        self.publisher = Publisher(self.drive, self.store, host=host_name())
         self.submitter = Submitter(
-            drive,
-            store,
+            self.drive,
+            self.store,
             self.stages,
-            config,
-            executor,
-            scripts=state_folder / "scripts",
-            variables=variables,
-            python=python,
+            self.config,
+            setup.executor,
+            scripts=setup.state_folder / "scripts",
+            variables=setup.variables,
+            python=setup.python,
         )
         self._open: set[str] = set()
         """experiments that are looked at in each pass"""
@@ -142,7 +145,8 @@ class Watcher:
 
     def _beat(self, now: datetime) -> None:
         if _is_due(self._due.beat, now):
-            self.lease.beat(now, memory_mb=resident_mb())
+            calls = self.executor(self.executor_name).calls_last_hour
+            self.lease.beat(now, memory_mb=resident_mb(), slurm_calls_last_hour=calls)
             self._due.beat = now + timedelta(seconds=LEASE_BEAT_S)
 
     def sweep_soon(self) -> None:

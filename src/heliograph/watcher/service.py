@@ -9,12 +9,10 @@ from functools import cache
 from pathlib import Path
 from types import FrameType
 
-import msgspec
-
 from heliograph.config import WatcherConfig, load_watcher_config, local_state_folder
 from heliograph.drive import Drive
 from heliograph.executors.base import Executor
-from heliograph.executors.choose import choose_executor
+from heliograph.executors.choose import choose_executor, executor_by_name
 from heliograph.names import utc_now
 from heliograph.stages.builtin import STAGES
 from heliograph.state import journal
@@ -22,7 +20,7 @@ from heliograph.state.lease import Lease
 from heliograph.state.settle import live_folder
 from heliograph.state.store import Store
 from heliograph.watcher.bell import Bell
-from heliograph.watcher.daemon import Watcher, resident_mb, run
+from heliograph.watcher.daemon import Setup, Watcher, resident_mb, run
 
 log = logging.getLogger(__name__)
 
@@ -85,22 +83,23 @@ def _build(
     @cache
     def by_name(name: str) -> Executor:
         """Jobs that were handed to the other executor before are still followed there."""
-        other = config if name == chosen.name else msgspec.structs.replace(config, executor=name)
-        return choose_executor(other, folder)
+        return chosen if name == chosen.name else executor_by_name(name, config, folder)
 
     variables = {"HELIOGRAPH_STATE": str(folder.parent)}
     if config.mlflow_tracking_uri:
         variables["MLFLOW_TRACKING_URI"] = config.mlflow_tracking_uri
     variables |= {k: os.environ[k] for k in ("HELIOGRAPH_LOG_FORMAT",) if k in os.environ}
     return Watcher(
-        drive,
-        store,
-        lease,
-        config,
-        STAGES,
-        by_name,
-        executor_name=chosen.name,
-        state_folder=folder,
-        variables=variables,
-        bell=bell,
+        Setup(
+            drive=drive,
+            store=store,
+            lease=lease,
+            config=config,
+            stages=STAGES,
+            executor=by_name,
+            executor_name=chosen.name,
+            state_folder=folder,
+            variables=variables,
+            bell=bell,
+        )
     )
