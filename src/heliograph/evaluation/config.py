@@ -1,0 +1,160 @@
+"""Settings of the evaluation: config/evaluation/base_eval.yaml and dataset_configs/NAME.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from heliograph.config import Name, load_config
+from heliograph.drive import Drive
+from heliograph.errors import BadConfig, BadSignal
+
+Device = Annotated[
+    str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N")
+]
+FieldName = Annotated[str, Meta(min_length=1, max_length=128)]
+DrivePath = Annotated[str, Meta(min_length=1, max_length=4096, description="path relative to the drive")]
+
+
+class EvaluationConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """config/evaluation/base_eval.yaml"""
+
+    datasets: Literal["all"] | Annotated[list[Name], Meta(min_length=1)] = "all"
+    """all means every *.yaml in dataset_configs/; else names of such files without .yaml"""
+    checkpoints: Literal["final", "all"] | list[Name] = "final"
+    """which of models/EXPERIMENT/checkpoints/ are evaluated besides the one that the training ended with"""
+    tokenizer: DrivePath | None = None
+    """folder with a tokenizer.json, for checkpoints that come without one"""
+    device: Device = "auto"
+    """auto means the first GPU, else the CPU"""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """number format of the model; log-probabilities are computed in float32 from its logits in any case"""
+    batch_tokens: Annotated[int, Meta(ge=1, le=1 << 20)] = 2048
+    """how many tokens, padding included, go through the model at once; less needs less memory"""
+
+
+class DatasetConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What every data set's YAML says, whatever its task."""
+
+    name: Name
+    task: Name
+    data: DrivePath
+    """a file, or a folder of which every file of the format is read, in the order of their names"""
+
+
+class PairFields(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Names of the JSON fields of minimal pairs, where they differ from the format's own."""
+
+    item_id: FieldName | None = None
+    item_group: FieldName | None = None
+    form: FieldName | None = None
+    field: FieldName | None = None
+    good: FieldName | None = None
+    bad: FieldName | None = None
+    alternatives: FieldName | None = None
+    correct: FieldName | None = None
+    context: FieldName | None = None
+
+
+class MinimalPairsConfig(DatasetConfig, frozen=True, kw_only=True):
+    """A data set of minimal pairs: the right alternative ought to be the more probable one."""
+
+    format: Literal["blimp", "items"]
+    fields: PairFields = PairFields()
+    bos: Literal["always", "without_context", "never"] = "always"
+    """when a begin-of-sequence token stands ahead; without one, the first token is not scored"""
+    leading_space: bool = False
+    """whether a space is put before each alternative that has no context"""
+    delimiter: str = " "
+    """what stands between a context and an alternative"""
+    ties: Literal["wrong", "right"] = "wrong"
+    """how an item counts whose right alternative scores exactly as high as the best wrong one"""
+
+
+class TextFields(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Names of the JSON fields of texts, where they differ from the format's own."""
+
+    text: FieldName | None = None
+    item_id: FieldName | None = None
+    item_group: FieldName | None = None
+    form: FieldName | None = None
+    field: FieldName | None = None
+
+
+class PerplexityConfig(DatasetConfig, frozen=True, kw_only=True):
+    """A data set of texts."""
+
+    format: Literal["text", "jsonl"]
+    document: Literal["line", "file"] = "line"
+    """of format text: whether each line that is not blank is a document, or each file"""
+    fields: TextFields = TextFields()
+    bos: Literal["always", "never"] = "always"
+    window: Annotated[int, Meta(ge=2)] | None = None
+    """tokens that the model sees at once; empty means as many as it takes"""
+    stride: Annotated[int, Meta(ge=1)] | None = None
+    """tokens by which the window moves, at most its length; empty means half of it"""
+
+
+def load_evaluation_config(drive: Drive, file: Path | None) -> EvaluationConfig:
+    """Read `file`, else the drive's base_eval.yaml, else take what holds without one. Raises BadConfig."""
+    if file is None and not drive.base_eval.exists():
+        return EvaluationConfig()
+    return load_config(file or drive.base_eval, EvaluationConfig)
+
+
+def dataset_names(drive: Drive) -> list[str]:
+    """List the data sets that the drive's dataset_configs/ describes; *.yaml.example does not count."""
+    return sorted(path.stem for path in drive.dataset_configs.glob("*.yaml") if not path.name.startswith("."))
+
+
+def choose_datasets(drive: Drive, wanted: Literal["all"] | list[str], *, file: object) -> list[str]:
+    """Return the names of the data sets to evaluate, each once. Raises BadConfig, naming `file`."""
+    known = dataset_names(drive)
+    if not known or not wanted:
+        raise BadConfig(
+            file=drive.dataset_configs,
+            field="(folder)",
+            problem="describes no data set, so there is nothing to evaluate",
+            value=wanted,
+            remedy="Copy example_minimal_pairs.yaml.example there to NAME.yaml and fill it in.",
+        )
+    if wanted == "all":
+        return known
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)[:200]}."
+            raise BadConfig(
+                file=file,
+                field="datasets",
+                problem=f"names a data set that {drive.dataset_configs} does not describe",
+                value=name,
+                remedy=hint,
+            )
+    return list(dict.fromkeys(wanted))
+
+
+def path_on_drive(drive: Drive, path: str, *, field: str, file: object) -> Path:
+    """Return where `path` of a configuration file leads, symbolic links followed. Raises BadConfig where
+    that is outside the drive, or nothing is there."""
+    try:
+        found = drive.inside(path, drive.root, field=field, file=file)
+    except BadSignal as error:
+        remedy = "Put it on the drive and name it relative to the drive's root."
+        raise BadConfig(
+            file=file, field=field, problem="leads out of the drive", value=path, remedy=remedy
+        ) from error
+    if not found.exists():
+        remedy = f"Paths are relative to {drive.root}."
+        raise BadConfig(file=file, field=field, problem="does not exist", value=path, remedy=remedy)
+    return found
+
+
+def config_sha256(config: Any) -> str:
+    """Return a hash of what a configuration says: defaults count, layout and comments do not."""
+    return hashlib.sha256(msgspec.json.encode(config, order="deterministic")).hexdigest()
