@@ -19,24 +19,24 @@ from msgspec import Meta, Struct, field
 
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, NoDrive
-from heliograph.names import NAME_PATTERN
+from heliograph.names import NAME_SCHEMA, whole
 
 T = TypeVar("T")
 
-Name = Annotated[str, Meta(pattern=f"^{NAME_PATTERN}$")]
+Name = Annotated[str, Meta(pattern=NAME_SCHEMA)]
 SlurmTime = Annotated[
     str,
     Meta(
-        pattern=r"^([0-9]+-)?[0-9]{1,3}(:[0-5]?[0-9]){0,2}$",
+        pattern=whole("([0-9]+-)?[0-9]{1,3}(:[0-5]?[0-9]){0,2}"),
         description="Slurm's time: [days-]hours:minutes:seconds",
     ),
 ]
 SlurmMem = Annotated[
     str,
-    Meta(pattern=r"^[0-9]+[KMGT]?$", description="memory as Slurm writes it, for instance 32G"),
+    Meta(pattern=whole("[0-9]+[KMGT]?"), description="memory as Slurm writes it, for instance 32G"),
 ]
 SlurmWord = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_.,:=+@%&|*()\[\]/-]+$", description="one word, no spaces or quotes")
+    str, Meta(pattern=whole(r"[A-Za-z0-9_.,:=+@%&|*()\[\]/-]+"), description="one word, no spaces or quotes")
 ]
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -65,7 +65,7 @@ class StageSettings(Struct, forbid_unknown_fields=True, frozen=True):
     """environment modules to load, in this order"""
     setup: list[str] = []
     """lines of shell run before the work, as the administrator writes them"""
-    extra_directives: list[Annotated[str, Meta(pattern=r"^--[a-z][a-z-]*(=[^\s'\"`$;&|<>\\]+)?$")]] = []
+    extra_directives: list[Annotated[str, Meta(pattern=whole(r"--[a-z][a-z-]*(=[^\s'\"`$;&|<>\\]+)?"))]] = []
     """more #SBATCH directives, for instance --nice=100"""
     max_attempts: Annotated[int, Meta(ge=1, le=20)] = 3
     most_mem: SlurmMem = "256G"

@@ -14,6 +14,14 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _NAME = re.compile(NAME_PATTERN)
 
 
+def whole(pattern: str) -> str:
+    """Return a pattern for the whole text, as JSON Schema knows it. `$` alone lets a last newline pass."""
+    return rf"^(?:{pattern})$(?!\n)"
+
+
+NAME_SCHEMA = whole(NAME_PATTERN)
+
+
 def is_name(text: object) -> bool:
     """Tell whether `text` may name an experiment, checkpoint, dataset or metric."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None

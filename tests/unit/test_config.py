@@ -87,3 +87,10 @@ def test_the_drive_is_the_given_one_else_the_environments() -> None:
     assert choose_drive(None, {"SHARED_DRIVE": "/b"}).root == Path("/b")
     with pytest.raises(NoDrive, match="SHARED_DRIVE"):
         choose_drive(None, {})
+
+
+@pytest.mark.parametrize("key", ["partition", "account", "mem", "time"])
+def test_a_last_newline_does_not_slip_into_a_directive(tmp_path: Path, key: str) -> None:
+    text = f'stages: {{evaluation: {{resources: {{{key}: "1\\n"}}}}}}'
+    with pytest.raises(BadConfig, match=key):
+        load_config(write(tmp_path, text), WatcherConfig)

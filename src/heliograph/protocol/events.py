@@ -23,15 +23,15 @@ from msgspec import Meta, Struct
 from heliograph.drive import Drive
 from heliograph.errors import BadEvent, DriveError
 from heliograph.files import read_untrusted, write_atomic
-from heliograph.names import host_name, user_name, utc_now
+from heliograph.names import host_name, user_name, utc_now, whole
 from heliograph.protocol.signals import Name, Text, Timestamp
 
 LARGEST_EVENT = 1 << 20
 EVENT_NAME = re.compile(r"[0-9]{20}-[A-Za-z0-9-]{1,64}-[0-9]{1,10}-[0-9]{6,12}")
 _counter = itertools.count()
 
-Token = Annotated[str, Meta(pattern="^[a-z0-9-]{4,64}$", description="names one attempt")]
-Stage = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+Token = Annotated[str, Meta(pattern=whole("[a-z0-9-]{4,64}"), description="names one attempt")]
+Stage = Annotated[str, Meta(pattern=whole("[a-z][a-z0-9_]{0,31}"))]
 Metrics = dict[str, float | None]
 
 

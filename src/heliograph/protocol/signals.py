@@ -22,17 +22,17 @@ from msgspec import Meta, Struct, field
 from heliograph.drive import Drive
 from heliograph.errors import BadSignal
 from heliograph.files import read_untrusted, write_atomic
-from heliograph.names import NAME_PATTERN, is_name
+from heliograph.names import NAME_SCHEMA, is_name, whole
 
 LARGEST_SIGNAL = 1 << 20
 
-Name = Annotated[str, Meta(pattern=f"^{NAME_PATTERN}$", description="letters, digits, . _ -")]
+Name = Annotated[str, Meta(pattern=NAME_SCHEMA, description="letters, digits, . _ -")]
 Timestamp = Annotated[
     datetime, Meta(tz=True, description="ISO 8601 with an offset, as in 2026-01-31T09:05:00Z")
 ]
 Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
-JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+JobId = Annotated[str, Meta(pattern=whole("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"))]
 
 
 class TrainingComplete(Struct, kw_only=True, omit_defaults=True):
@@ -47,7 +47,7 @@ class TrainingComplete(Struct, kw_only=True, omit_defaults=True):
     num_epochs: Annotated[float, Meta(ge=0)] | None = None
     final_loss: float | None = None
     total_steps: Count | None = None
-    git_commit: Annotated[str, Meta(pattern="^[0-9a-f]{4,64}(-dirty)?$")] | None = None
+    git_commit: Annotated[str, Meta(pattern=whole("[0-9a-f]{4,64}(-dirty)?"))] | None = None
 
 
 class EvalComplete(Struct, kw_only=True, omit_defaults=True):

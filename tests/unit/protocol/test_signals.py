@@ -140,3 +140,9 @@ def test_a_loss_that_is_no_number_is_published_as_none(drive: Drive) -> None:
     content = training_signal(drive, "e1", final_loss=float("nan"), timestamp=NOW)
     published = signals.publish_signal(drive, signals.TRAINING_COMPLETE, content)
     assert published.content.final_loss is None
+
+
+@pytest.mark.parametrize("field", ["experiment", "git_commit"])
+def test_a_last_newline_does_not_slip_through(field: str) -> None:
+    with pytest.raises(BadSignal, match=field):
+        parse(SPECIFIED | {field: f"{SPECIFIED[field]}\n"}, folder="experiment_01\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
+import ssl
+import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -37,7 +39,9 @@ def history(uri: str, run_id: str, key: str) -> list[tuple[int, float]]:
 
 
 @contextmanager
-def scripted_server(status: int, content: bytes) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def scripted_server(
+    status: int, content: bytes, tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """A server that gives every request the same answer and keeps the requests' headers."""
     seen: list[dict[str, str]] = []
 
@@ -54,10 +58,12 @@ def scripted_server(status: int, content: bytes) -> Iterator[tuple[str, list[dic
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", seen
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", seen
     finally:
         server.shutdown()
         thread.join()
@@ -232,3 +238,17 @@ def test_artifacts_that_the_server_does_not_pass_on(tmp_path: Path) -> None:
         pytest.raises(TrackingError, match="does not pass artifacts on"),
     ):
         Mlflow(uri).log_artifact("abc", file)
+
+
+def test_https_is_spoken_and_a_certificate_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=lab -addext subjectAltName=IP:127.0.0.1"
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *words.split(), *files], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with scripted_server(200, b'{"experiment": {"experiment_id": "3"}}', tls) as (uri, _):
+        with pytest.raises(TrackingError, match="certificate"):
+            Mlflow(uri).experiment_id("x")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert Mlflow(uri).experiment_id("x") == "3"
