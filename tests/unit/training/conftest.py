@@ -1,0 +1,3 @@
+from unit.tracking.server import dead_uri, hanging_uri, mlflow_uri
+
+__all__ = ["dead_uri", "hanging_uri", "mlflow_uri"]
