@@ -30,6 +30,7 @@ from heliograph.drive import Drive
 from heliograph.errors import MissingPart, TrackingError
 from heliograph.tracking import Mlflow
 
+DEFAULT_PORT = 5000
 _LOOK_EVERY_S = 0.1
 _STOP_WITHIN_S = 10.0
 
@@ -89,10 +90,13 @@ def check_startable(plan: ServerPlan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody used a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def free_port(wanted: int = 0) -> int:
+    """Return a port of 127.0.0.1 that nobody used a moment ago: the wanted one, where it is free."""
+    try:
+        with socket.create_server(("127.0.0.1", wanted)) as listener:
+            return int(listener.getsockname()[1])
+    except OSError:
+        return free_port()
 
 
 @contextmanager

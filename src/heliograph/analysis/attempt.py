@@ -1,26 +1,15 @@
-"""Which attempt this process is: the one of the job that it runs in, or a run by hand."""
+"""Which attempt at an analysis this process is."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 
-from msgspec import Struct
-
 from heliograph.names import check_name
+from heliograph.stages.attempt import Attempt, attempt_by_hand, attempt_of_job
 
 STAGE = "analysis"
 
-
-class Attempt(Struct, frozen=True, kw_only=True):
-    """One try at analysing an experiment."""
-
-    experiment: str
-    token: str
-    job_id: str
-    signal_sha256: str | None
-    """the content of the evaluation's signal, as the job was told; None for a run by hand"""
-    by_hand: bool
+__all__ = ["STAGE", "Attempt", "read_attempt"]
 
 
 def read_attempt(experiment: str, environ: Mapping[str, str]) -> Attempt:
@@ -29,15 +18,4 @@ def read_attempt(experiment: str, environ: Mapping[str, str]) -> Attempt:
     Raises BadName.
     """
     check_name(experiment, field="EXPERIMENT")
-    token = environ.get("HELIOGRAPH_TOKEN")
-    same = (environ.get("HELIOGRAPH_STAGE"), environ.get("HELIOGRAPH_EXPERIMENT")) == (STAGE, experiment)
-    if not token or not same:
-        token = f"manual-{uuid.uuid4().hex[:12]}"
-        return Attempt(experiment=experiment, token=token, job_id=token, signal_sha256=None, by_hand=True)
-    return Attempt(
-        experiment=experiment,
-        token=check_name(token, field="HELIOGRAPH_TOKEN", file="environment"),
-        job_id=environ.get("HELIOGRAPH_JOB_ID") or token,
-        signal_sha256=environ.get("HELIOGRAPH_SIGNAL_SHA256") or None,
-        by_hand=False,
-    )
+    return attempt_of_job(STAGE, experiment, environ) or attempt_by_hand(experiment, None)

@@ -26,7 +26,7 @@ from msgspec import Struct
 from heliograph.analysis.attempt import STAGE, Attempt
 from heliograph.analysis.manifest import Manifest, read_manifest
 from heliograph.analysis.process import TARGETS, Ended, Failure, run_r, target_begun
-from heliograph.analysis.telling import Settings, beat, publish, publish_failure, telling_by_hand
+from heliograph.analysis.telling import Settings, beat, publish, publish_failure
 from heliograph.analysis.tools import Tools, build_environment, find_tools
 from heliograph.analysis.tracking import log_run
 from heliograph.drive import Drive
@@ -41,6 +41,7 @@ from heliograph.protocol.signals import (
     Signal,
     read_signal,
 )
+from heliograph.stages.attempt import telling_by_hand
 from heliograph.stages.checks import check_evaluation
 
 log = logging.getLogger(__name__)
@@ -89,11 +90,17 @@ def run_analysis(settings: Settings, attempt: Attempt, engine: Engine = "auto") 
             if not attempt.by_hand:
                 publish_failure(settings, attempt, Failure(str(error)), [], type(error).__name__)
             raise
-        with _only_run(settings, attempt) as lock, telling_by_hand(settings, attempt):
+        works_on = str(settings.drive.evaluation_folder(attempt.experiment))
+        with (
+            _only_run(settings, attempt) as lock,
+            telling_by_hand(settings.outbox, STAGE, attempt, works_on) as ending,
+        ):
             began = time.monotonic()
             ended = _run_project(settings, attempt, inputs.tools, engine, lock)
             manifest = _check_end(settings, attempt, ended, inputs)
-            return _finish(settings, attempt, manifest, round(time.monotonic() - began, 3))
+            outcome = _finish(settings, attempt, manifest, round(time.monotonic() - began, 3))
+            ending.set(0)
+            return outcome
 
 
 def check_start(settings: Settings, experiment: str) -> Inputs:

@@ -14,6 +14,8 @@ from types import FrameType
 import msgspec
 from msgspec import Struct
 
+from heliograph.stages.attempt import Interrupted
+
 TARGETS = (
     "load_evaluation_data",
     "compute_statistics",
@@ -28,13 +30,8 @@ _LONGEST_LINE = 500
 _BEGINS = re.compile(r"(?:dispatched|start) target (\w+)|\+ (\w+) dispatched")
 
 
-class Killed(Exception):
+class Killed(Interrupted):
     """R was ended by this signal of the operating system."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-        self.exit_code = 128 + number
 
     def __str__(self) -> str:
         return f"R was ended by signal {self.number} ({signal.strsignal(self.number)})"

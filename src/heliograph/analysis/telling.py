@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
 
 from heliograph.analysis.attempt import STAGE, Attempt
-from heliograph.analysis.process import TARGETS, Failure, Killed
+from heliograph.analysis.process import TARGETS, Failure
 from heliograph.drive import Drive
-from heliograph.errors import HeliographError
-from heliograph.names import host_name
-from heliograph.protocol.events import JobEnded, JobHeartbeat, JobStarted, Outbox, SignalPublished
+from heliograph.protocol.events import JobHeartbeat, Outbox, SignalPublished
 from heliograph.protocol.signals import (
     ANALYSIS_FAILED,
     SignalContent,
@@ -76,42 +73,3 @@ def beat(settings: Settings, attempt: Attempt, target: str) -> None:
             doing=target,
         )
     )
-
-
-@contextmanager
-def telling_by_hand(settings: Settings, attempt: Attempt) -> Iterator[None]:
-    """Tell of begin and end of a run by hand; for a job, `heliograph job` does so."""
-    if not attempt.by_hand:
-        yield
-        return
-    settings.outbox.post(
-        JobStarted(
-            experiment=attempt.experiment,
-            stage=STAGE,
-            token=attempt.token,
-            job_id=attempt.job_id,
-            hostname=host_name(),
-            signal_sha256=attempt.signal_sha256,
-            input_path=str(settings.drive.evaluation_folder(attempt.experiment)),
-        )
-    )
-    code, message = 1, "an unforeseen error; see the output of the command"
-    try:
-        yield
-        code, message = 0, ""
-    except Killed as end:
-        code, message = end.exit_code, str(end)
-        raise
-    except HeliographError as error:
-        code, message = error.exit_code, str(error)
-        raise
-    finally:
-        settings.outbox.post(
-            JobEnded(
-                experiment=attempt.experiment,
-                stage=STAGE,
-                token=attempt.token,
-                exit_code=code,
-                error_message=message or None,
-            )
-        )

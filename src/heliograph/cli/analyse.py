@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.config import choose_drive, load_watcher_config, local_state_folder
     from heliograph.names import utc_now
     from heliograph.protocol.events import Outbox
-    from heliograph.state.settle import settle
+    from heliograph.state.settle import settle_here
 
     logs.set_up(args.log_level)
     drive = choose_drive(args.drive)
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         return end.exit_code
     finally:
         if attempt.by_hand:
-            settle(drive, local_state_folder(config.state_folder), utc_now())
+            settle_here(drive)
     _show(outcome, drive, as_json=args.json)
     return 0
 

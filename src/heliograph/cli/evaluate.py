@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.evaluation.service import make_tools, run_evaluation
     from heliograph.evaluation.worker import Stopped
     from heliograph.protocol.events import Outbox
+    from heliograph.state.settle import settle_here
 
     logs.set_up(args.log_level)
     os.environ["HF_HUB_OFFLINE"] = "1"  # a checkpoint is local: nothing in it may make us ask the network
@@ -74,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
     except Stopped as stopped:
         log.warning("stopped; what is finished is kept, and the same command goes on with the rest")
         return stopped.exit_code
+    finally:
+        if attempt.by_hand:
+            settle_here(drive)
     _tell(outcome, as_json=args.json)
     return outcome.exit_code
 

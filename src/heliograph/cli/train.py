@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     import logging
 
     from heliograph import logs
+    from heliograph.state.settle import settle_here
     from heliograph.training.progress import choose_progress
     from heliograph.training.run import TrainingRun
     from heliograph.training.trainer import train
@@ -33,7 +34,10 @@ def run(args: argparse.Namespace) -> int:
     logs.set_up(args.log_level)
     hook = TrainingRun.from_config(args.config, drive=args.drive, overwrite=args.overwrite)
     name = hook.config.name
-    trained = train(hook, choose_progress(name))
+    try:
+        trained = train(hook, choose_progress(name))
+    finally:
+        settle_here(hook.drive)
     result = {
         "experiment": name,
         "signal": str(hook.signal.path) if hook.signal else None,

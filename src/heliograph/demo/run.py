@@ -24,7 +24,7 @@ from heliograph.demo.prepare import EXPERIMENTS, missing_parts, prepare_drive
 from heliograph.demo.show import print_summary, progress_table
 from heliograph.drive import Drive
 from heliograph.errors import MissingPart, StateError, TrackingError, UnknownExperiment
-from heliograph.mlflow_server import free_port, running_server
+from heliograph.mlflow_server import DEFAULT_PORT, free_port, running_server
 from heliograph.names import utc_now
 from heliograph.state.views import ExperimentView, Snapshots, StageView, read_experiment
 
@@ -85,7 +85,7 @@ def _is_trained(drive: Drive, experiment: str) -> bool:
 def _mlflow(drive: Drive, environ: dict[str, str], console: Console) -> Iterator[None]:
     """Run MLflow beside the demo where it is installed; without it the rest goes on."""
     try:
-        server = running_server(drive, free_port())
+        server = running_server(drive, free_port(DEFAULT_PORT))
         uri = server.__enter__()
     except (MissingPart, TrackingError) as error:
         console.print(f"[yellow]2.[/] no MLflow: {error}")

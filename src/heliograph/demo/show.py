@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
+from shutil import which
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,6 +24,11 @@ SIGNS = {
     "running": ("▶", "yellow"),
     "completed": ("✓", "green"),
     "failed": ("✗", "red"),
+}
+
+SHOWN_METRICS = {
+    "accuracy": "Accuracy on minimal pairs, over the checkpoints",
+    "perplexity": "Perplexity of held-out text, over the checkpoints",
 }
 
 
@@ -68,13 +79,15 @@ def stage_share(stage: StageView) -> float:
 def print_summary(console: Console, drive: Drive, views: list[ExperimentView], total_s: float) -> None:
     """Print what came out: times, accuracies, and where everything lies."""
     console.print(_times_table(views))
-    console.print(_accuracy_table(views))
-    console.print(_places(drive, views))
-    console.print(f"That took {total_s:.0f} s.")
+    for metric, title in SHOWN_METRICS.items():
+        console.print(_metric_table(views, metric, title))
+    for what, where in _places(drive, views):
+        console.print(f"{what:24}{where}", highlight=False, markup=False)
+    console.print(f"\nThat took {total_s:.0f} s.")
 
 
 def _times_table(views: list[ExperimentView]) -> Table:
-    table = Table(title="Stages", title_justify="left")
+    table = Table(title="Stages", title_justify="left", box=SIMPLE_HEAD)
     for name in ("experiment", "training", "evaluation", "analysis"):
         table.add_column(name)
     for view in views:
@@ -90,26 +103,19 @@ def _times_table(views: list[ExperimentView]) -> Table:
     return table
 
 
-def _accuracy_table(views: list[ExperimentView]) -> Table:
-    """Return the metrics over the checkpoints, as the databases have them."""
-    table = Table(title="Results over the checkpoints", title_justify="left")
-    table.add_column("experiment")
-    table.add_column("data set, metric")
-    found: dict[tuple[str, str], dict[str, float | None]] = {}
-    checkpoints: list[str] = []
-    for view in views:
-        for result in view.results:
-            key = (view.experiment, f"{result.dataset}, {result.metric}")
-            found.setdefault(key, {})[result.checkpoint] = result.value
-            checkpoints.append(result.checkpoint)
-    names = sorted(set(checkpoints), key=checkpoint_order)
-    for name in names:
+def _metric_table(views: list[ExperimentView], metric: str, title: str) -> Table:
+    """Return one metric over the checkpoints of every experiment, as the databases have it."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("step")
+    shown = {view.experiment: [r for r in view.results if r.metric == metric] for view in views}
+    names = {result.checkpoint for results in shown.values() for result in results}
+    columns = sorted(names, key=checkpoint_order)
+    for name in columns:
         table.add_column(name.removeprefix("checkpoint-"), justify="right")
-    for (experiment, metric), values in found.items():
-        if not metric.endswith(("accuracy", "perplexity")):
-            continue
-        cells = ["" if values.get(name) is None else f"{values[name]:.3f}" for name in names]
-        table.add_row(experiment, metric, *cells)
+    for experiment, results in shown.items():
+        values = {result.checkpoint: result.value for result in results}
+        cells = ["" if values.get(name) is None else f"{values[name]:.3f}" for name in columns]
+        table.add_row(experiment, *cells)
     return table
 
 
@@ -119,15 +125,22 @@ def checkpoint_order(name: str) -> tuple[int, int]:
     return (0, int(number)) if number.isdigit() else (1, 0)
 
 
-def _places(drive: Drive, views: list[ExperimentView]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
+def _places(drive: Drive, views: list[ExperimentView]) -> Iterator[tuple[str, str]]:
+    """Yield what lies where, and how to open it."""
     for view in views:
-        for output in view.outputs:
-            if output.type == "report":
-                table.add_row(f"report, {view.experiment}", str(drive.root / output.path))
-        table.add_row(f"figures, {view.experiment}", f"{drive.figures(view.experiment)}/")
-    table.add_row("databases", f"{drive.state}/  training.db  evaluation.db  analysis.db  mlflow.db")
-    table.add_row("every stage", f"heliograph --drive {drive.root} status")
-    table.add_row("dashboard", f"heliograph --drive {drive.root} dashboard   then http://127.0.0.1:8000")
-    table.add_row("MLflow", f"heliograph --drive {drive.root} mlflow   then http://127.0.0.1:5000")
-    return table
+        reports = [output for output in view.outputs if output.type == "report"]
+        for output in reports:
+            yield f"report {view.experiment}", str(drive.root / output.path)
+        if view.outputs:
+            yield f"figures {view.experiment}", f"{drive.figures(view.experiment)}/"
+    for name in ("training.db", "evaluation.db", "analysis.db", "mlflow.db"):
+        if (drive.state / name).exists():
+            yield "database", str(drive.state / name)
+    here = Path(sys.executable).parent / "heliograph"
+    program = "heliograph" if which("heliograph") else str(here)
+    command = f"{shlex.quote(program)} --drive {shlex.quote(str(drive.root))}"
+    yield "status", f"{command} status"
+    yield "dashboard", f"{command} dashboard"
+    yield "", "    then http://127.0.0.1:8000"
+    yield "MLflow", f"{command} mlflow"
+    yield "", "    then http://127.0.0.1:5000"

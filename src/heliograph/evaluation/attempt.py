@@ -1,30 +1,18 @@
-"""Which attempt this process is: the one of the job that it runs in, or a run by hand."""
+"""Which attempt at an evaluation this process is."""
 
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping
-
-from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import BadSignal
-from heliograph.names import check_name
 from heliograph.protocol.signals import TRAINING_COMPLETE, read_signal
+from heliograph.stages.attempt import Attempt, attempt_by_hand, attempt_of_job
 
 STAGE = "evaluation"
 
-
-class Attempt(Struct, frozen=True, kw_only=True):
-    """One try at evaluating an experiment."""
-
-    experiment: str
-    token: str
-    job_id: str
-    signal_sha256: str | None
-    """the content of the training's signal; None where there is none"""
-    by_hand: bool
+__all__ = ["STAGE", "Attempt", "read_attempt"]
 
 
 def read_attempt(drive: Drive, experiment: str, environ: Mapping[str, str] = os.environ) -> Attempt:
@@ -32,19 +20,8 @@ def read_attempt(drive: Drive, experiment: str, environ: Mapping[str, str] = os.
 
     A run by hand for a training whose signal stands is about the same work as the job that it triggers.
     """
-    token = environ.get("HELIOGRAPH_TOKEN")
-    same = (environ.get("HELIOGRAPH_STAGE"), environ.get("HELIOGRAPH_EXPERIMENT")) == (STAGE, experiment)
-    if token and same:
-        return Attempt(
-            experiment=experiment,
-            token=check_name(token, field="HELIOGRAPH_TOKEN", file="environment"),
-            job_id=environ.get("HELIOGRAPH_JOB_ID") or token,
-            signal_sha256=environ.get("HELIOGRAPH_SIGNAL_SHA256") or None,
-            by_hand=False,
-        )
-    token = f"manual-{uuid.uuid4().hex[:12]}"
-    digest = _signal_sha256(drive, experiment)
-    return Attempt(experiment=experiment, token=token, job_id=token, signal_sha256=digest, by_hand=True)
+    in_job = attempt_of_job(STAGE, experiment, environ)
+    return in_job or attempt_by_hand(experiment, _signal_sha256(drive, experiment))
 
 
 def _signal_sha256(drive: Drive, experiment: str) -> str | None:

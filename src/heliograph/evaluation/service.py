@@ -12,9 +12,10 @@ from heliograph.evaluation.attempt import STAGE, Attempt
 from heliograph.evaluation.conclusion import Conclusion, Outcome, failure_text, publish_failure
 from heliograph.evaluation.plan import Options, Plan, make_plan
 from heliograph.evaluation.progress import Display, Progress
-from heliograph.evaluation.worker import Results, Stopped, Tools, Worker
-from heliograph.names import host_name, utc_now
-from heliograph.protocol.events import JobEnded, JobHeartbeat, JobStarted, Outbox
+from heliograph.evaluation.worker import Results, Tools, Worker
+from heliograph.names import utc_now
+from heliograph.protocol.events import JobHeartbeat, Outbox
+from heliograph.stages.attempt import telling_by_hand
 
 _MEMORY_WORDS = ("out of memory", "allocate memory")  # CUDA's and the CPU allocator's words
 
@@ -54,9 +55,10 @@ def run_evaluation(tools: Tools, attempt: Attempt, options: Options, mlflow_uri:
             if not attempt.by_hand:
                 publish_failure(tools, attempt, str(error), type(error).__name__, "plan")
             raise
-        if attempt.by_hand:
-            return _evaluate_by_hand(tools, attempt, plan, mlflow_uri)
-        return _evaluate(tools, attempt, plan, mlflow_uri)
+        with telling_by_hand(tools.outbox, STAGE, attempt, str(plan.checkpoints[-1])) as ending:
+            outcome = _evaluate(tools, attempt, plan, mlflow_uri)
+            ending.set(outcome.exit_code, failure_text(outcome.failures) or None)
+            return outcome
 
 
 def _evaluate(tools: Tools, attempt: Attempt, plan: Plan, mlflow_uri: str | None) -> Outcome:
@@ -84,42 +86,6 @@ def _work(tools: Tools, attempt: Attempt, plan: Plan) -> Results:
         failed = StageFailed(stage=STAGE, experiment=attempt.experiment, reason=reason)
         publish_failure(tools, attempt, str(failed), "OutOfMemory", None)
         raise failed from error
-
-
-def _evaluate_by_hand(tools: Tools, attempt: Attempt, plan: Plan, mlflow_uri: str | None) -> Outcome:
-    """Evaluate, and tell of begin and end, which `heliograph job` does for a job."""
-    tools.outbox.post(
-        JobStarted(
-            experiment=attempt.experiment,
-            stage=STAGE,
-            token=attempt.token,
-            job_id=attempt.job_id,
-            hostname=host_name(),
-            signal_sha256=attempt.signal_sha256,
-            input_path=str(plan.checkpoints[-1]),
-        )
-    )
-    code, message = 1, "an unforeseen error; see the output of the command"
-    try:
-        outcome = _evaluate(tools, attempt, plan, mlflow_uri)
-        code, message = outcome.exit_code, failure_text(outcome.failures)
-    except Stopped as stopped:
-        code, message = stopped.exit_code, "it was stopped; what is finished is kept"
-        raise
-    except HeliographError as error:
-        code, message = error.exit_code, str(error)
-        raise
-    finally:
-        tools.outbox.post(
-            JobEnded(
-                experiment=attempt.experiment,
-                stage=STAGE,
-                token=attempt.token,
-                exit_code=code,
-                error_message=message or None,
-            )
-        )
-    return outcome
 
 
 @contextmanager

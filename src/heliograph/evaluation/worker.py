@@ -29,6 +29,7 @@ from heliograph.evaluation.scoring import Scorer
 from heliograph.evaluation.tally import Tally
 from heliograph.evaluation.tasks import Dataset, open_dataset
 from heliograph.protocol.events import Outbox, ResultsAdded
+from heliograph.stages.attempt import Interrupted
 
 log = logging.getLogger(__name__)
 _SKIPPED_NAMED = 5  # items that cannot be scored are named in the log as far as this, then only counted
@@ -56,12 +57,8 @@ class Results:
     failures: list[FailureEntry] = field(default_factory=list)
 
 
-class Stopped(Exception):
+class Stopped(Interrupted):
     """The process was asked to leave, by this signal of the operating system."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.exit_code = 128 + signum
 
 
 class Worker:

@@ -10,9 +10,10 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
+from heliograph.config import load_watcher_config, local_state_folder
 from heliograph.drive import Drive
-from heliograph.errors import LeaseHeld
-from heliograph.names import host_name
+from heliograph.errors import HeliographError, LeaseHeld
+from heliograph.names import host_name, utc_now
 from heliograph.state import journal
 from heliograph.state.inbox import Inbox
 from heliograph.state.lease import held
@@ -43,3 +44,14 @@ def settle(drive: Drive, state_folder: Path, now: datetime) -> bool:
         log.debug("the watcher keeps the databases: %s", holder)
         return False
     return True
+
+
+def settle_here(drive: Drive) -> bool:
+    """Do so at the end of a command, in this host's own state folder. What goes wrong is told, and no error
+    of the command: its own work is done, and the next watcher does the rest."""
+    try:
+        folder = local_state_folder(load_watcher_config(drive).state_folder)
+        return settle(drive, folder, utc_now())
+    except (HeliographError, OSError) as error:
+        log.warning("the databases are brought up to date later: %s", error)
+        return False

@@ -223,8 +223,8 @@ def _experiment_view(snapshots: Snapshots, name: str) -> ExperimentView:
     evaluations = snapshots.rows("evaluation", "jobs_of", experiment=name)
     analyses = snapshots.rows("analysis", "jobs_of", experiment=name)
     training = _training_view(run, link)
-    evaluation = _job_view(EVALUATION.stage, evaluations, link)
-    analysis = _job_view(ANALYSIS.stage, analyses, link)
+    evaluation = _job_view(EVALUATION.stage, evaluations, link, training)
+    analysis = _job_view(ANALYSIS.stage, analyses, link, evaluation)
     return ExperimentView(
         experiment=name,
         status=overall_status([training, evaluation, analysis]),
@@ -273,9 +273,15 @@ def _training_view(run: dict[str, Any] | None, link: _MlflowLink) -> StageView:
     )
 
 
-def _job_view(stage: str, jobs: Rows, link: _MlflowLink) -> StageView:
+def _why_it_waits(before: StageView) -> str:
+    if before.status == "completed":
+        return f"{before.stage} is complete; this is queued as soon as its signal is seen and is valid"
+    return f"{before.stage} is {before.status}"
+
+
+def _job_view(stage: str, jobs: Rows, link: _MlflowLink, before: StageView) -> StageView:
     if not jobs:
-        return StageView(stage=stage, status="waiting", message="the stage before it has not ended")
+        return StageView(stage=stage, status="waiting", message=_why_it_waits(before))
     job = jobs[-1]
     waits = job["status"] == "queued"
     return StageView(

@@ -122,7 +122,7 @@ def test_mistakes_in_a_data_set(drive: Drive, change: dict[str, Any], field: str
 def test_a_name_that_ends_in_a_line_end(drive: Drive) -> None:
     path = drive.dataset_configs / "d\n.yaml"
     path.write_text('{"name": "d\\n", "task": "minimal_pairs", "format": "items", "data": "x"}')
-    with pytest.raises(BadName, match=r"name: not a name, found 'd\\n'"):
+    with pytest.raises(BadConfig, match=r"name: Expected .*, found 'd\\n'"):
         load_dataset_config(path)
 
 

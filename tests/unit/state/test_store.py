@@ -137,6 +137,18 @@ def test_a_signal_alone_makes_a_completed_run(store: Store, drive: Drive) -> Non
     )
 
 
+def test_signal_and_last_word_of_a_training_may_come_in_either_order(drive: Drive, tmp_path: Path) -> None:
+    life = whole_life(drive)[:5]
+    rows = []
+    for number, order in enumerate((life, [*life[:3], life[4], life[3]])):
+        with Store(tmp_path / str(number)) as store:
+            store.apply(order)
+            rows.append(store.row("training", "training_run", experiment="e1"))
+    assert rows[0] == rows[1]
+    assert rows[0] is not None
+    assert "final_loss" in rows[0]["metadata"]
+
+
 def test_a_job_run_by_hand_makes_its_own_row(store: Store) -> None:
     about = {"experiment": "e1", "stage": "evaluation", "token": "manual-0123456789ab"}
     store.record(ev.JobStarted(**about, job_id="manual-0123456789ab", hostname="laptop"), NOW)

@@ -25,11 +25,11 @@ ON CONFLICT (training_run_id, checkpoint_path) DO UPDATE SET
     metrics = excluded.metrics, size_bytes = excluded.size_bytes;
 
 -- name: complete_training
--- A run ended well, as the run itself tells.
-UPDATE training_runs SET status = 'completed', completed_at = :at, checkpoint_path = :checkpoint_path,
+-- A run ended well, as the run itself tells. The signal may have been seen before; its time then stays.
+UPDATE training_runs SET status = 'completed', completed_at = coalesce(completed_at, :at), checkpoint_path = :checkpoint_path,
     mlflow_run_id = coalesce(:mlflow_run_id, mlflow_run_id), metadata = json_patch(metadata, :metadata),
     step = coalesce(total_steps, step), error_message = NULL
-WHERE experiment_name = :experiment AND run = :run AND status IN ('started', 'running');
+WHERE experiment_name = :experiment AND run = :run AND status IN ('started', 'running', 'completed');
 
 -- name: complete_training_by_signal
 -- The signal tells of the end; it may be all that there is, when another tool wrote it.
