@@ -105,9 +105,16 @@ def describe_struct(kind: type[Any], seen: list[type[Any]]) -> list[str]:
         if part.default is not msgspec.NODEFAULT and not isinstance(part.default, msgspec.Struct):
             default = f"`{msgspec.json.encode(part.default).decode()}`"
         takes = describe_type(part.type).replace("|", "\\|")
-        lines.append(f"| `{part.encode_name}` | {takes} | {default} | {docs.get(part.name, '')} |")
+        about = docs.get(part.name) or _struct_doc(part.type)
+        lines.append(f"| `{part.encode_name}` | {takes} | {default} | {about} |")
         _collect(part.type, seen)
     return lines
+
+
+def _struct_doc(info: Any) -> str:
+    """Return the first sentence about the struct that a key leads to."""
+    cls = getattr(info, "cls", None)
+    return " ".join((cls.__doc__ or "").split()).split(". ")[0].rstrip(".") if cls else ""
 
 
 def _collect(info: Any, seen: list[type[Any]]) -> None:

@@ -47,14 +47,23 @@ class Resources(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=T
     """What a job asks of the scheduler. Empty means: do not ask, take the cluster's default."""
 
     time: SlurmTime = "02:00:00"
+    """the job's time limit"""
     mem: SlurmMem = "32G"
+    """memory of the job, on one node"""
     cpus_per_task: Annotated[int, Meta(ge=1, le=1024)] = 8
+    """cores"""
     gres: SlurmWord | None = None
+    """generic resources, for instance gpu:1"""
     partition: SlurmWord | None = None
+    """Slurm's partition"""
     account: SlurmWord | None = None
+    """whom the job is charged to"""
     qos: SlurmWord | None = None
+    """quality of service"""
     constraint: SlurmWord | None = None
+    """features that the node must have"""
     exclude: SlurmWord | None = None
+    """nodes that must not be taken"""
 
 
 class StageSettings(Struct, forbid_unknown_fields=True, frozen=True):
@@ -68,6 +77,7 @@ class StageSettings(Struct, forbid_unknown_fields=True, frozen=True):
     extra_directives: list[Annotated[str, Meta(pattern=whole(r"--[a-z][a-z-]*(=[^\s'\"`$;&|<>\\]+)?"))]] = []
     """more #SBATCH directives, for instance --nice=100"""
     max_attempts: Annotated[int, Meta(ge=1, le=20)] = 3
+    """how often a stage is tried for one signal, the first time included"""
     most_mem: SlurmMem = "256G"
     """how far memory may grow after an attempt that ran out of it"""
     most_time: SlurmTime = "24:00:00"
@@ -93,19 +103,26 @@ class Retry(Struct, forbid_unknown_fields=True, frozen=True):
     """How long a failed attempt waits for the next: first_delay_s, times factor each, at most the longest."""
 
     first_delay_s: Seconds = 60.0
+    """wait after the first failed attempt"""
     factor: Annotated[float, Meta(ge=1)] = 2.0
+    """how much longer each further wait is"""
     longest_delay_s: Seconds = 3600.0
+    """the longest wait, and the wait of what Slurm holds back"""
     jitter: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    """share by which a wait differs at random, so that not all come back at once"""
 
 
 class SlurmSettings(Struct, forbid_unknown_fields=True, frozen=True):
     """How Slurm is asked. The man pages ask for few calls: one batched call, 30 s apart at the least."""
 
     poll_every_s: Seconds = 60.0
+    """wait between two polls; it grows to three times that while nothing changes"""
     settle_s: Seconds = 10.0
     """how long after a doubtful submission its name is looked up for the last time"""
     command_timeout_s: Seconds = 60.0
+    """how long one of Slurm's commands may take"""
     submissions_per_minute: Annotated[int, Meta(ge=1)] = 60
+    """at most so many calls of sbatch in a minute"""
 
 
 class LocalSettings(Struct, forbid_unknown_fields=True, frozen=True):
@@ -123,7 +140,9 @@ class WatcherConfig(Struct, forbid_unknown_fields=True, frozen=True):
     state_folder: str | None = None
     """where the live databases stand, on a local disk; empty means $XDG_STATE_HOME/heliograph"""
     mlflow_tracking_uri: str | None = None
+    """where MLflow answers, for instance http://monitoring-server:5000"""
     publish_every_s: Seconds = 5.0
+    """how often changed databases are published on the drive"""
     vanished_after_s: Seconds = 300.0
     """a job that the scheduler no longer lists and that left no evidence is failed after this long"""
     detection: Detection = Detection()
@@ -136,6 +155,7 @@ class WatcherConfig(Struct, forbid_unknown_fields=True, frozen=True):
             "analysis": StageSettings(resources=Resources(time="04:00:00", mem="64G", cpus_per_task=16)),
         }
     )
+    """how each stage's job is run; the keys are evaluation and analysis"""
 
 
 class _UniqueKeys(yaml.CSafeLoader):

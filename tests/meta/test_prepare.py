@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from heliograph.analysis.tools import R_PACKAGES
 from meta.project import ROOT
 
 POLICY = """\
@@ -134,3 +135,8 @@ def test_every_system_package_stands_in_the_installation_page() -> None:
     page = (ROOT / "docs" / "install.md").read_text()
     assert [name for name in prepare.list_packages(groups) if f"`{name}`" not in page] == []
     assert [group.without for group in groups if group.without not in page] == []
+
+
+def test_every_r_package_that_the_analysis_loads_is_installed() -> None:
+    groups = prepare.parse_groups((ROOT / "tools" / "packages.toml").read_text(), "demo")
+    assert {f"r-cran-{name.lower()}" for name in R_PACKAGES} - {*prepare.list_packages(groups)} == set()

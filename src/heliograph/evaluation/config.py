@@ -42,7 +42,9 @@ class DatasetConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """What every data set's YAML says, whatever its task."""
 
     name: Name
+    """the data set's name, and its file's"""
     task: Name
+    """what is done with it: minimal_pairs or perplexity"""
     data: DrivePath
     """a file, or a folder of which every file of the format is read, in the order of their names"""
 
@@ -51,20 +53,30 @@ class PairFields(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Names of the JSON fields of minimal pairs, where they differ from the format's own."""
 
     item_id: FieldName | None = None
+    """which item it is"""
     item_group: FieldName | None = None
+    """the group that it belongs to"""
     form: FieldName | None = None
+    """the form of its question"""
     field: FieldName | None = None
+    """the field of linguistics"""
     good: FieldName | None = None
+    """of format blimp: the right sentence"""
     bad: FieldName | None = None
+    """of format blimp: the wrong sentence"""
     alternatives: FieldName | None = None
+    """of format items: the sentences to choose from"""
     correct: FieldName | None = None
+    """of format items: the position of the right one, from 0"""
     context: FieldName | None = None
+    """of format items: what stands before the alternatives"""
 
 
 class MinimalPairsConfig(DatasetConfig, frozen=True, kw_only=True):
     """A data set of minimal pairs: the right alternative ought to be the more probable one."""
 
     format: Literal["blimp", "items"]
+    """blimp: BLiMP's JSONL; items: JSONL with item_id, item_group, form and alternatives"""
     fields: PairFields = PairFields()
     bos: Literal["always", "without_context", "never"] = "always"
     """when a begin-of-sequence token stands ahead; without one, the first token is not scored"""
@@ -80,20 +92,27 @@ class TextFields(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Names of the JSON fields of texts, where they differ from the format's own."""
 
     text: FieldName | None = None
+    """the text itself"""
     item_id: FieldName | None = None
+    """which text it is"""
     item_group: FieldName | None = None
+    """the group that it belongs to"""
     form: FieldName | None = None
+    """its form"""
     field: FieldName | None = None
+    """its field"""
 
 
 class PerplexityConfig(DatasetConfig, frozen=True, kw_only=True):
     """A data set of texts."""
 
     format: Literal["text", "jsonl"]
+    """text: plain text; jsonl: one JSON object a line, with a text"""
     document: Literal["line", "file"] = "line"
     """of format text: whether each line that is not blank is a document, or each file"""
     fields: TextFields = TextFields()
     bos: Literal["always", "never"] = "always"
+    """whether a begin-of-sequence token stands ahead; without one, the first token is not scored"""
     window: Annotated[int, Meta(ge=2)] | None = None
     """tokens that the model sees at once; empty means as many as it takes"""
     stride: Annotated[int, Meta(ge=1)] | None = None

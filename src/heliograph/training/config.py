@@ -23,11 +23,15 @@ class ModelSize(Struct, forbid_unknown_fields=True, frozen=True):
     """The size of a GPT-2-style model. Parameters: about 12 · layers · width² + vocab_size · width."""
 
     layers: Annotated[int, Meta(ge=1, le=200)] = 4
+    """transformer blocks"""
     width: Annotated[int, Meta(ge=8, le=65536)] = 256
+    """size of the hidden state"""
     heads: Annotated[int, Meta(ge=1, le=512)] = 4
+    """attention heads; they must divide the width"""
     context: Annotated[int, Meta(ge=8, le=2**20)] = 128
     """tokens that the model sees at once, and the length of a training sequence"""
     dropout: Fraction = 0.0
+    """share of values that are dropped in training"""
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -40,12 +44,14 @@ class TokenizerTraining(Struct, forbid_unknown_fields=True, frozen=True):
     kind: Literal["byte_bpe", "words"] = "byte_bpe"
     """byte_bpe: byte-level byte-pair encoding, takes any text; words: whole words, rare ones become <unk>"""
     vocab_size: Annotated[int, Meta(ge=260, le=1_000_000)] = 8000
+    """how many tokens there are at most"""
 
 
 class DataFiles(Struct, forbid_unknown_fields=True, frozen=True):
     """Text files, UTF-8, one document a line."""
 
     train: list[str] = []
+    """text to train on"""
     held_out: list[str] = []
     """text for the evaluation loss, computed at each checkpoint"""
 
@@ -54,18 +60,26 @@ class Optimiser(Struct, forbid_unknown_fields=True, frozen=True):
     """AdamW, and clipping of the gradient's norm."""
 
     learning_rate: Annotated[float, Meta(gt=0)] = 1e-3
+    """the peak of the schedule"""
     weight_decay: Annotated[float, Meta(ge=0)] = 0.01
+    """AdamW's, of matrices only"""
     beta1: Fraction = 0.9
+    """AdamW's decay of the mean"""
     beta2: Fraction = 0.95
+    """AdamW's decay of the variance"""
     clip_norm: Annotated[float, Meta(gt=0)] = 1.0
+    """the gradient's norm is clipped to this"""
 
 
 class Schedule(Struct, forbid_unknown_fields=True, frozen=True):
     """How the learning rate rises over warmup_steps and then falls to final_fraction of its peak."""
 
     kind: Literal["cosine", "linear", "constant"] = "cosine"
+    """the shape after the warm-up"""
     warmup_steps: Annotated[int, Meta(ge=0)] = 50
+    """steps in which the rate rises from 0"""
     final_fraction: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    """where it ends, as a share of its peak"""
 
 
 class EvaluationWish(Struct, forbid_unknown_fields=True, frozen=True):
@@ -81,6 +95,7 @@ class HookSettings(Struct, forbid_unknown_fields=True, frozen=True):
     """How the hook behaves."""
 
     heartbeat_every_s: Seconds = 30.0
+    """how often the run tells that it lives, and how far it is"""
     exit_wait_s: Annotated[float, Meta(ge=0)] = 10.0
     """how long the end of the training waits, at most, for metrics still on their way to MLflow"""
 
@@ -91,7 +106,9 @@ class ExperimentConfig(Struct, forbid_unknown_fields=True, frozen=True):
     name: Name
     """the experiment's name, and its folder's below models/"""
     description: str = ""
+    """what this experiment is for, in words"""
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 1
+    """fixes every random number of the training"""
     model: ModelSize = ModelSize()
     tokenizer: TokenizerTraining = TokenizerTraining()
     data: DataFiles = DataFiles()
