@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,20 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HELIOGRAPH_STATE", str(tmp_path / "local-state"))
     for name in ("SHARED_DRIVE", "WATCHER_CONFIG", "MLFLOW_TRACKING_URI", "SLURM_ACCOUNT"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Take back what a command run inside the test's process set up: its handlers hold captured streams."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in [handler for handler in root.handlers if handler not in handlers]:
+        root.removeHandler(handler)
+        handler.close()
+    for handler in [handler for handler in handlers if handler not in root.handlers]:
+        root.addHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture

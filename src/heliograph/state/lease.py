@@ -42,13 +42,15 @@ class Holder(Struct, frozen=True):
 def process_start(pid: int) -> int | None:
     """Return when a process of this host started, in clock ticks since boot; None if there is no such one.
 
-    With the pid this names a process for good: pids are used again, start times of one pid are not.
+    With the pid this names a process for good: pids are used again, start times of one pid are not. One that
+    has ended and waits to be reaped (Z) is none any more.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else int(fields[19])
 
 
 def read_holder(drive: Drive) -> Holder | None:

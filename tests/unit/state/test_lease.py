@@ -94,3 +94,16 @@ def test_what_cannot_be_read_says_nothing(drive: Drive) -> None:
     lease.take(NOW)
     (drive.lease / "holder.json").write_text('{"host": ')
     lease.check()
+
+
+def test_a_process_that_waits_to_be_reaped_is_gone(drive: Drive) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = process_start(child.pid)
+    assert started is not None
+    assert child.stdin is not None
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process_start(child.pid) is None
+    write_holder(drive, host=host_name(), pid=child.pid, process_started=started)
+    Lease(drive).take(NOW, wait_s=0)
+    child.wait()
