@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from heliograph.drive import Drive
 from heliograph.mlflow_server import free_port, running_server
+from heliograph.state.lease import process_start
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +46,5 @@ def hanging_server() -> Iterator[str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and was not waited for yet does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    os.kill(pid, 0)
-    return state != "Z"
+    """Tell whether a process lives; one that only waits to be reaped does not."""
+    return process_start(pid) is not None
