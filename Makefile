@@ -24,7 +24,7 @@ lint: setup-test ## Check style, types and the layers of the architecture
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	$(VENV)/mypy --strict tools/prepare.py
+	$(VENV)/mypy --strict tools
 	$(VENV)/lint-imports --no-logo --no-cache
 
 .PHONY: check

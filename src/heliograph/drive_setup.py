@@ -36,7 +36,7 @@ def set_up_drive(drive: Drive, now: datetime) -> list[str]:
         done += _write_defaults(drive)
         done += install_project(drive)
         done += _publish_databases(drive, now)
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
         raise DriveError(
             folder=error.filename or drive.root,
             reason=error.strerror or str(error),

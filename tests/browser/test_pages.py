@@ -97,6 +97,7 @@ def test_a_report_runs_no_script(page: Page, site: Site) -> None:
     with page.expect_popup() as opened:
         page.get_by_role("link", name="Report (HTML)").click()
     report = opened.value
+    report.wait_for_load_state()
     report.on("console", lambda message: complaints.append(message.text))
     report.reload()
     assert report.title() == "Report"

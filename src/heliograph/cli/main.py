@@ -22,6 +22,7 @@ VERBS = (
     *("status", "quarantine", "dashboard"),
     *("mlflow", "sync", "db"),
 )
+_GLOBAL_WITH_VALUE = ("--drive", "--log-level")
 _ABOUT = "Carries a trained model from one server to the next: train, evaluate, analyse, exactly once each."
 
 
@@ -30,7 +31,14 @@ def _module(verb: str) -> ModuleType:
 
 
 def _asked_verb(argv: Sequence[str]) -> str | None:
-    return next((word for word in argv if word in VERBS), None)
+    """Return the verb: the first word that is neither an option nor the value of a global one."""
+    words = iter(argv)
+    for word in words:
+        if word in _GLOBAL_WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word if word in VERBS else None
+    return None
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:

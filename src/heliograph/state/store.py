@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from heliograph.durable import durable
 from heliograph.names import iso
 from heliograph.protocol.events import Body, Event, encode_event, make_event
@@ -140,7 +138,7 @@ def _apply_once(
             "seq": seq,
             "id": event.id,
             "at": iso(event.at),
-            "kind": _kind(event),
+            "kind": event.body.__struct_config__.tag,
             "experiment": event.body.experiment,
             "json": encode_event(event).decode(),
         },
@@ -149,7 +147,3 @@ def _apply_once(
         return False
     apply_event(connection, database, event)
     return True
-
-
-def _kind(event: Event) -> str:
-    return str(msgspec.inspect.type_info(type(event.body)).tag)  # type: ignore[attr-defined]

@@ -130,11 +130,16 @@ def _plan_submission(facts: StageFacts, attempt: Attempt, now: datetime) -> list
 def _plan_in_flight(
     facts: StageFacts, attempt: Attempt, config: WatcherConfig, now: datetime
 ) -> list[Action]:
-    """Success is exit code 0 and the done signal and valid outputs; absence from a list is no state."""
+    """Success is exit code 0 and the done signal and valid outputs; absence from a list is no state.
+
+    A job that was ended from outside after its done signal has done its work all the same: the signal is the
+    last thing that a stage writes, and to run it again would only trigger the next stage a second time.
+    """
     evidence, report = facts.evidence, facts.evidence.report
     exit_code = _exit_code(attempt, report)
-    if evidence.has_done_signal and exit_code == 0:
-        return [_conclude(facts, attempt, "completed", exit_code=0)]
+    ended_from_outside = report is not None and report.state.is_over and attempt.exit_code is None
+    if evidence.has_done_signal and (exit_code == 0 or ended_from_outside):
+        return [_conclude(facts, attempt, "completed", exit_code=exit_code)]
     if report is not None and report.state.is_over and report.state is not JobState.COMPLETED:
         return [
             _failed(

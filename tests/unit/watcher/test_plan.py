@@ -128,6 +128,14 @@ def test_success_is_exit_code_and_signal_and_outputs() -> None:
     assert decide(attempt=in_flight(exit_code=0), evidence=Evidence(over_since=NOW)) is None
 
 
+@pytest.mark.parametrize("state", [JobState.NODE_FAIL, JobState.TIMEOUT, JobState.CANCELLED])
+def test_a_job_that_was_ended_after_its_signal_has_done_its_work(state: JobState) -> None:
+    """Else the stage would run again, and with its new signal the next stage a second time."""
+    done = Evidence(has_done_signal=True, report=report(state))
+    assert decide(attempt=in_flight(), evidence=done).status == "completed"
+    assert decide(attempt=in_flight(exit_code=1), evidence=done).status == "failed"
+
+
 def test_exit_code_zero_without_its_signal_fails_after_a_grace() -> None:
     evidence = Evidence(over_since=NOW, report=report(JobState.COMPLETED))
     assert decide(after_s=GRACE_S - 1, attempt=in_flight(exit_code=0), evidence=evidence) is None
