@@ -51,10 +51,10 @@ def run_demo(folder: Path, console: Console, *, fresh: bool = False) -> int:
         console.print(f"[yellow]note[/]  {sentence}")
     if fresh and folder.exists():
         _remove_demo(folder)
+    os.environ["HELIOGRAPH_STATE"] = str(folder / "local")  # nothing of the demo stays in the home folder
     drive = prepare_drive(folder / "drive", utc_now())
     console.print(f"[bold]1.[/] a drive in {drive.root}, with text and minimal pairs from a small grammar")
-    environ = {**os.environ, "HELIOGRAPH_STATE": str(folder / "local"), "SHARED_DRIVE": str(drive.root)}
-    os.environ["HELIOGRAPH_STATE"] = environ["HELIOGRAPH_STATE"]
+    environ = {**os.environ, "SHARED_DRIVE": str(drive.root)}
     with ExitStack() as stack:
         stack.enter_context(_mlflow(drive, environ, console))
         watcher = stack.enter_context(_process(["watch"], environ, folder / "watch.log"))
