@@ -10,6 +10,7 @@ A corrected file has other content and is taken up at once.
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from heliograph.drive import Drive
+from heliograph.durable import durable
 from heliograph.files import write_atomic
 from heliograph.names import iso
 
@@ -52,6 +54,18 @@ def keep_aside(drive: Drive, path: Path, raw: bytes, sha256: str, reason: str, n
     write_atomic(folder / "content", raw)
     told = Reason(str(path), reason, iso(now), sha256)
     write_atomic(folder / "reason.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    return name
+
+
+def move_aside(drive: Drive, path: Path, reason: str, now: datetime) -> str:
+    """Move whatever stands at `path` (a file, FIFO, folder or link of the inbox) into the quarantine."""
+    name = f"{re.sub(r'[-:.]', '', iso(now))}-{safe_label(path.parent.name)}-{safe_label(path.name)}"
+    folder = drive.quarantine / name
+    folder.mkdir(parents=True, exist_ok=True)
+    told = Reason(str(path), reason, iso(now), "")
+    write_atomic(folder / "reason.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    with durable("rename", path):
+        os.rename(path, folder / "content")
     return name
 
 

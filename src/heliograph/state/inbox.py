@@ -6,6 +6,7 @@ applied a second time.
 
 from __future__ import annotations
 
+import errno
 import logging
 from datetime import datetime
 from pathlib import Path
@@ -13,14 +14,14 @@ from pathlib import Path
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import BadEvent
-from heliograph.files import read_untrusted
-from heliograph.protocol.events import EVENT_NAME, LARGEST_EVENT, Event, read_event
-from heliograph.protocol.quarantine import keep_aside
+from heliograph.protocol.events import EVENT_NAME, Event, read_event
+from heliograph.protocol.quarantine import move_aside
 from heliograph.state import journal
 from heliograph.state.store import Store
 
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
+_NEVER_AN_EVENT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 
 class Inbox:
@@ -45,10 +46,13 @@ class Inbox:
                 events.append(read_event(path))
                 done.append(path)
             except BadEvent as error:
-                if self._has_settled(name, now):
-                    self._put_aside(path, error, now)
+                self._put_aside_when_settled(path, str(error), now)
             except OSError as error:
-                log.info("event %s cannot be read now: %s", name, error)
+                if error.errno in _NEVER_AN_EVENT:
+                    told = f"{path}: (file): {error.strerror}. Events are plain files of at most 1 MiB."
+                    self._put_aside_when_settled(path, told, now)
+                else:
+                    log.debug("event %s cannot be read now: %s", name, error)
         fresh = store.apply(events) if events else []
         journal.append(self.drive, store)
         for path in done:
@@ -57,13 +61,9 @@ class Inbox:
             self._bad_since.pop(path.name, None)
         return fresh
 
-    def _has_settled(self, name: str, now: datetime) -> bool:
-        since = self._bad_since.setdefault(name, now)
-        return (now - since).total_seconds() >= self.settle_s
-
-    def _put_aside(self, path: Path, error: BadEvent, now: datetime) -> None:
-        raw = read_untrusted(path, LARGEST_EVENT)
-        kept = keep_aside(self.drive, path, raw, "event000", str(error), now)
-        path.unlink(missing_ok=True)
-        self._bad_since.pop(path.name, None)
-        log.error("an event was put aside as %s: %s", kept, error)
+    def _put_aside_when_settled(self, path: Path, reason: str, now: datetime) -> None:
+        since = self._bad_since.setdefault(path.name, now)
+        if (now - since).total_seconds() >= self.settle_s:
+            kept = move_aside(self.drive, path, reason, now)
+            self._bad_since.pop(path.name, None)
+            log.error("an event was put aside as %s: %s", kept, reason)

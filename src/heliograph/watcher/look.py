@@ -98,7 +98,7 @@ class Looker:
             except BadInput as error:
                 broken += self._settled(kind, path, raw, str(error), now)
             except OSError as error:
-                log.info("%s announces files that cannot be read now: %s", path, error)
+                log.debug("%s announces files that cannot be read now: %s", path, error)
         return seen, broken
 
     def _check(self, kind: SignalKind, path: Path, raw: bytes, experiment: str) -> Sighting:
@@ -119,7 +119,16 @@ class Looker:
                 remedy="Publish the signal with heliograph signal, or write a plain JSON file.",
             )
             return self._settled(kind, path, b"", str(reason), now)
-        log.info("%s cannot be read now: %s", path, error)
+        if isinstance(error, PermissionError):
+            denied = BadSignal(
+                file=path,
+                field="(file)",
+                problem="the watcher's user may not read it",
+                value=error.strerror,
+                remedy="Give its group read permission; it is then taken up at once.",
+            )
+            return self._settled(kind, path, b"", str(denied), now)
+        log.debug("%s cannot be read now: %s", path, error)
         return []
 
     def _settled(self, kind: SignalKind, path: Path, raw: bytes, reason: str, now: datetime) -> list[Broken]:

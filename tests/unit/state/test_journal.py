@@ -130,6 +130,31 @@ def test_a_broken_event_is_put_aside_after_it_has_settled_and_the_rest_goes_on(
     assert (drive.quarantine / kept.name / "content").read_text() == '{"half": '
 
 
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link", "huge"])
+def test_what_is_no_plain_file_is_moved_aside_and_the_rest_goes_on(
+    drive: Drive, tmp_path: Path, kind: str
+) -> None:
+    import os
+
+    path = drive.inbox / f"{ev.new_event_id()}.json"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to("/etc/passwd")
+        case "huge":
+            path.write_bytes(b" " * (ev.LARGEST_EVENT + 1))
+    good = ev.Outbox(drive, tmp_path / "spool").post(whole_life(drive)[0].body)
+    with Store(tmp_path / "live") as store:
+        assert [event.id for event in Inbox(drive, settle_s=0).take(store, NOW)] == [good.id]
+    assert list(drive.inbox.iterdir()) == []
+    (kept,) = drive.quarantine.iterdir()
+    assert os.path.lexists(kept / "content")
+    assert path.name in (kept / "reason.json").read_text()
+
+
 class Crash(BaseException):
     """Stands for the end of the process: nothing catches it."""
 
