@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, field
 
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, NoDrive
+from heliograph.files import read_untrusted
 from heliograph.names import NAME_SCHEMA, whole
 
 T = TypeVar("T")
@@ -174,12 +175,22 @@ class _UniqueKeys(yaml.CSafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file of at most 1 MiB into plain values. Raises BadConfig, with the line, or OSError."""
-    raw = path.read_bytes()
-    if len(raw) > _MOST_YAML:
+    """Read a YAML file of at most 1 MiB into plain values. Raises BadConfig, with the line.
+
+    FileNotFoundError is left to the caller, who knows whether the file has to be there.
+    """
+    try:
+        raw = read_untrusted(path, _MOST_YAML, follow=True)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
         raise BadConfig(
-            file=path, field="(file)", problem="larger than 1 MiB", value=len(raw), remedy="Is it YAML?"
-        )
+            file=path,
+            field="(file)",
+            problem="cannot be read",
+            value=error.strerror,
+            remedy="It has to be a plain file of at most 1 MiB that this user may read.",
+        ) from None
     try:
         return yaml.load(raw, Loader=_UniqueKeys)  # noqa: S506 - a subclass of the safe loader
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, RecursionError) as error:

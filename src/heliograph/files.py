@@ -91,13 +91,14 @@ def make_folder_once(path: Path) -> bool:
     return True
 
 
-def read_untrusted(path: Path, largest: int) -> bytes:
+def read_untrusted(path: Path, largest: int, *, follow: bool = False) -> bytes:
     """Read a small file that anybody may have written, opened anew.
 
     Raises OSError when there is none, when it is not a regular file (a FIFO or device must not hang us, a
-    symbolic link must not lead away), or (EFBIG) when it has more than `largest` bytes.
+    symbolic link must not lead away, unless `follow`), or (EFBIG) when it has more than `largest` bytes.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    handle = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -1,3 +1,4 @@
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_a_mistake_is_told_with_file_field_value_and_remedy(
     assert field in caught.value.facts["field"]
     assert told in message
     assert message.isprintable()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "huge"])
+def test_what_is_no_plain_file_is_told_and_does_not_hang(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "watcher.yaml"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"#" * (1 << 21))
+    with pytest.raises(BadConfig, match=r"watcher\.yaml: \(file\): cannot be read"):
+        load_config(path, WatcherConfig)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.durable import durable
-from heliograph.files import write_atomic
+from heliograph.files import read_untrusted, write_atomic
 from heliograph.names import iso
+
+_MOST_REASON = 1 << 20
 
 
 class Reason(Struct, frozen=True):
@@ -41,8 +43,8 @@ class Kept(Struct, frozen=True):
 
 
 def safe_label(text: str) -> str:
-    """Reduce hostile text to what a file name may hold."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text)[:100].lstrip(".") or "unnamed"
+    """Reduce hostile text to a name: what a file, and an experiment in an event, may be called."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip("._-")[:100] or "unnamed"
 
 
 def keep_aside(drive: Drive, path: Path, raw: bytes, sha256: str, reason: str, now: datetime) -> str:
@@ -74,7 +76,7 @@ def list_quarantine(drive: Drive) -> list[Kept]:
     entries = []
     for folder in sorted(p for p in drive.quarantine.iterdir() if p.is_dir()):
         try:
-            reason = msgspec.json.decode((folder / "reason.json").read_bytes(), type=Reason)
+            reason = msgspec.json.decode(read_untrusted(folder / "reason.json", _MOST_REASON), type=Reason)
         except (OSError, msgspec.DecodeError):
             reason = Reason(str(folder), "the reason could not be read", "", "")
         entries.append(Kept(folder.name, reason))

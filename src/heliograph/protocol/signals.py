@@ -25,6 +25,7 @@ from heliograph.files import read_untrusted, write_atomic
 from heliograph.names import NAME_SCHEMA, is_name, whole
 
 LARGEST_SIGNAL = 1 << 20
+_EARLIEST_YEAR, _LATEST_YEAR = 1970, 9998  # beyond them a time zone leads out of the calendar
 
 Name = Annotated[str, Meta(pattern=NAME_SCHEMA, description="letters, digits, . _ -")]
 Timestamp = Annotated[
@@ -156,6 +157,7 @@ def parse_signal(raw: bytes, kind: SignalKind, path: Path, folder_name: str) -> 
         parsed = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant
         )
+        json.dumps(parsed, ensure_ascii=False).encode()  # an escaped half of a surrogate pair is no text
         digest = content_sha256(parsed)
     except (ValueError, RecursionError) as error:
         raise BadSignal(
@@ -169,6 +171,14 @@ def parse_signal(raw: bytes, kind: SignalKind, path: Path, folder_name: str) -> 
         content = msgspec.convert(parsed, kind.schema)
     except msgspec.ValidationError as error:
         raise _explain(str(error), parsed, path) from None
+    if not _EARLIEST_YEAR <= content.timestamp.year <= _LATEST_YEAR:
+        raise BadSignal(
+            file=path,
+            field="timestamp",
+            problem="is no time that a signal can have been written at",
+            value=str(content.timestamp),
+            remedy="Set the clock of that host right, and publish the signal again.",
+        )
     if content.experiment != folder_name or not is_name(folder_name):
         raise BadSignal(
             file=path,

@@ -5,6 +5,7 @@ Each check raises BadInput's kin (what is there is wrong) or OSError (it cannot 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import BadModel, BadResults
-from heliograph.files import sha256_file
+from heliograph.files import read_untrusted, sha256_file
 from heliograph.protocol.signals import Signal
 from heliograph.stages.safetensors_header import check_safetensors
 
@@ -138,9 +139,9 @@ def _check_parquet(file: Path, listed_in: Path) -> None:
     if not file.is_file():
         raise _missing(listed_in, "files", "names a file that is missing", file.name)
     with file.open("rb") as handle:
-        head = handle.read(4)
-        handle.seek(-4, 2)
-        if head != b"PAR1" or handle.read(4) != b"PAR1":
+        head = handle.read(8)
+        handle.seek(-min(4, len(head)), os.SEEK_END)
+        if len(head) < 8 or head[:4] != b"PAR1" or handle.read(4) != b"PAR1":
             raise _missing(listed_in, "files", "names a file that is not whole Parquet", file.name)
 
 
@@ -174,11 +175,9 @@ def check_analysis(drive: Drive, signal: Signal) -> str:
 
 def _read_struct(path: Path, kind: type[T]) -> T:
     try:
-        raw = path.read_bytes()
+        raw = read_untrusted(path, _MOST_METADATA)
     except FileNotFoundError:
         raise _missing(path, "(file)", "is missing", path.name) from None
-    if len(raw) > _MOST_METADATA:
-        raise _missing(path, "(file)", "is larger than 64 MiB", len(raw))
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import sqlite3
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +23,16 @@ from heliograph.state.store import Store
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
 _NEVER_AN_EVENT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+# Values that the schema lets pass and a database or a calendar does not; a full disk is none of these.
+_CANNOT_BE_APPLIED = (
+    ArithmeticError,
+    LookupError,
+    ValueError,
+    TypeError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+)
 
 
 class Inbox:
@@ -53,12 +64,27 @@ class Inbox:
                     self._put_aside_when_settled(path, told, now)
                 else:
                     log.debug("event %s cannot be read now: %s", name, error)
-        fresh = store.apply(events) if events else []
+        fresh = self._apply(store, events, now) if events else []
         journal.append(self.drive, store)
         for path in done:
             with durable("unlink", path):
                 path.unlink(missing_ok=True)
             self._bad_since.pop(path.name, None)
+        return fresh
+
+    def _apply(self, store: Store, events: list[Event], now: datetime) -> list[Event]:
+        """Apply all at once; where one of them cannot be applied, one by one, and put that one aside."""
+        try:
+            return store.apply(events)
+        except _CANNOT_BE_APPLIED:
+            fresh = []
+        for event in events:
+            try:
+                fresh += store.apply([event])
+            except _CANNOT_BE_APPLIED as error:
+                path = self.drive.inbox / f"{event.id}.json"
+                kept = move_aside(self.drive, path, f"{path}: cannot be applied: {error!r}", now)
+                log.warning("an event was put aside as %s: it cannot be applied: %r", kept, error)
         return fresh
 
     def _put_aside_when_settled(self, path: Path, reason: str, now: datetime) -> None:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import LeaseHeld
-from heliograph.files import make_folder_once, temporary_name, write_atomic
+from heliograph.files import make_folder_once, read_untrusted, temporary_name, write_atomic
 from heliograph.names import host_name, iso, parse_iso
 
 DEAD_AFTER_S = 30.0
@@ -56,7 +56,7 @@ def process_start(pid: int) -> int | None:
 def read_holder(drive: Drive) -> Holder | None:
     """Return who has the lease, as far as that can be read; None when nobody has or it is just changing."""
     try:
-        return msgspec.json.decode((drive.lease / "holder.json").read_bytes(), type=Holder)
+        return msgspec.json.decode(read_untrusted(drive.lease / "holder.json", 1 << 16), type=Holder)
     except (OSError, msgspec.DecodeError):
         return None
 

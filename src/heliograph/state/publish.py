@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import NotPublished, StateError
-from heliograph.files import atomic_file, sha256_file, write_atomic
+from heliograph.files import atomic_file, read_untrusted, sha256_file, write_atomic
 from heliograph.names import iso
 from heliograph.state.databases import DATABASES
 from heliograph.state.store import Store
@@ -33,6 +33,7 @@ from heliograph.state.store import Store
 log = logging.getLogger(__name__)
 POINTER_SIZE = 512
 _READ_TRIES = 5
+_MOST_POINTER = 1 << 16
 
 
 class Pointer(Struct, frozen=True):
@@ -54,7 +55,7 @@ def read_pointer(drive: Drive, stage: str) -> Pointer:
     """Read a database's pointer. Raises NotPublished, or StateError when it cannot be understood."""
     path = pointer_path(drive, stage)
     try:
-        raw = path.read_bytes()
+        raw = read_untrusted(path, _MOST_POINTER)
     except FileNotFoundError:
         raise NotPublished(database=path) from None
     try:
@@ -110,7 +111,7 @@ class Publisher:
     def _next_generation(self, stage: str) -> int:
         """Return a number that was never used, also when the pointer was lost or is ahead of the files."""
         known = list(self._generations(stage))
-        with contextlib.suppress(StateError):
+        with contextlib.suppress(StateError, OSError):
             known.append(read_pointer(self.drive, stage).generation)
         return max(known, default=0) + 1
 
@@ -166,7 +167,7 @@ def fetch_snapshot(drive: Drive, stage: str, folder: Path) -> tuple[Path, Pointe
 
 
 def _fetch_verified(source: Path, pointer: Pointer, target: Path) -> None:
-    content = source.read_bytes()
+    content = read_untrusted(source, pointer.size)
     if len(content) != pointer.size or hashlib.sha256(content).hexdigest() != pointer.sha256:
         raise StateError(database=source, reason="it differs from its pointer", remedy="It is read again.")
     target.parent.mkdir(parents=True, exist_ok=True)

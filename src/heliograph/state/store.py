@@ -12,7 +12,7 @@ from typing import Any
 
 from heliograph.durable import durable
 from heliograph.names import iso
-from heliograph.protocol.events import Body, Event, encode_event, make_event
+from heliograph.protocol.events import Body, Event, encode_event, make_event, parse_event
 from heliograph.state.databases import DATABASES, Database, open_live
 from heliograph.state.projection import apply_event
 
@@ -82,8 +82,10 @@ class Store:
         return fresh
 
     def record(self, body: Body, now: datetime) -> Event:
-        """Apply something that this process itself decided or saw."""
+        """Apply something that this process itself decided or saw. Raises BadEvent for what the journal could
+        not be read back from."""
         event = make_event(body, now)
+        parse_event(encode_event(event), "an event of this process")
         self.apply([event])
         return event
 

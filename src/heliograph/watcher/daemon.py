@@ -99,6 +99,8 @@ class Watcher:
         """experiments that are looked at in each pass"""
         self._silent: set[str] = set()
         """experiments with a folder and no training signal yet: their training may be running"""
+        self._told: dict[str, str] = {}
+        """experiments that cannot be looked at, and why: said once"""
         self._due = _Due()
         self._drive_was_well = True
 
@@ -117,7 +119,8 @@ class Watcher:
         before = dict(self.store.changes)
         self._open |= {event.body.experiment for event in self.inbox.take(self.store, now)}
         self._sweep(now)
-        opened = [self._look(experiment, now) for experiment in sorted(self._open)]
+        looks = [self._look_alone(experiment, now) for experiment in sorted(self._open)]
+        opened = [one for one in looks if one is not None]
         self.gatherer.poll(opened, now)
         for action in plan(self.gatherer.facts(opened, self.submitter.doubts, now), self.config, now):
             self._act(action, now)
@@ -168,6 +171,16 @@ class Watcher:
             self.desk.quarantine_folder(folder, now)
         self._due.sweep = now + timedelta(seconds=detection.sweep_every_s)
 
+    def _look_alone(self, experiment: str, now: datetime) -> Open | None:
+        """Look at one experiment; what nobody foresaw there is told once, and does not stop the others."""
+        try:
+            return self._look(experiment, now)
+        except Exception as error:
+            if self._told.get(experiment) != repr(error):
+                self._told[experiment] = repr(error)
+                log.exception("this experiment cannot be looked at", extra={"experiment": experiment})
+            return None
+
     def _look(self, experiment: str, now: datetime) -> Open:
         """Look at an experiment's signals; record those that are new, put aside those that stay broken."""
         seen, broken = self.looker.look(experiment, now)
@@ -194,7 +207,7 @@ class Watcher:
         """Carry one action out. What goes wrong with one does not stop the others."""
         try:
             self._carry_out(action, now)
-        except (HeliographError, OSError):
+        except Exception:  # a part of tick, for one action
             context = {"experiment": action.experiment, "stage": action.stage}
             log.exception("%s failed; it is tried again", type(action).__name__, extra=context)
 

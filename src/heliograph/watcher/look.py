@@ -10,8 +10,10 @@ A look has one of these outcomes, and only the second and the last lead to anyth
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +28,7 @@ from heliograph.protocol.signals import ALL_KINDS, LARGEST_SIGNAL, Signal, Signa
 from heliograph.stages.stage import Stage
 
 log = logging.getLogger(__name__)
+_NEVER_READABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 
 class Sighting(Struct, frozen=True):
@@ -70,7 +73,8 @@ class Looker:
     def experiments(self) -> list[str]:
         """List the experiments that have a folder, by one listing. Names that are none are left out; see
         `hostile_folders`."""
-        return sorted(p.name for p in self.drive.models.iterdir() if is_name(p.name))
+        with os.scandir(self.drive.models) as entries:
+            return sorted(e.name for e in entries if is_name(e.name) and e.is_dir(follow_symlinks=False))
 
     def hostile_folders(self) -> list[Path]:
         """List folders below models/ whose names are no experiment's name, hidden ones aside."""
@@ -98,7 +102,11 @@ class Looker:
             except BadInput as error:
                 broken += self._settled(kind, path, raw, str(error), now)
             except OSError as error:
-                log.debug("%s announces files that cannot be read now: %s", path, error)
+                if error.errno in _NEVER_READABLE:
+                    reason = f"{path}: it announces a path that nobody can open: {error.strerror}"
+                    broken += self._settled(kind, path, raw, reason, now)
+                else:
+                    log.debug("%s announces files that cannot be read now: %s", path, error)
         return seen, broken
 
     def _check(self, kind: SignalKind, path: Path, raw: bytes, experiment: str) -> Sighting:

@@ -60,6 +60,8 @@ def test_layout_and_order_do_not_change_the_identity_but_every_value_does() -> N
     [
         ({"timestamp": "yesterday"}, "timestamp", "Invalid RFC3339"),
         ({"timestamp": "2025-09-30T14:32:15"}, "timestamp", "timezone"),
+        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp", "no time"),
+        ({"timestamp": "9999-12-31T23:59:59-14:00"}, "timestamp", "no time"),
         ({"experiment": "../../x"}, "experiment", "regex"),
         ({"experiment": "; rm -rf ~"}, "experiment", "regex"),
         ({"experiment": "experiment_02"}, "experiment", "differs from the folder"),
@@ -100,6 +102,8 @@ def test_a_missing_required_field_is_named(field: str) -> None:
         b"\xef\xbb\xbf{}",
         b"[" * 100_000,
         b"\x00" * 512,
+        b'{"user": "\\ud800"}',
+        b'{"\\udfff": 1}',
     ],
 )
 def test_what_is_no_json_object_is_bad_and_named_without_control_signs(raw: bytes) -> None:

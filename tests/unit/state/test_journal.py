@@ -155,6 +155,33 @@ def test_what_is_no_plain_file_is_moved_aside_and_the_rest_goes_on(
     assert path.name in (kept / "reason.json").read_text()
 
 
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        ('"at":"2026-01-31T09:05:00Z"', '"at":"0001-01-01T00:00:00+14:00"'),
+        ('"step":10', '"step":1000000000000000000000000000000'),
+        ('"step":10', '"step":9223372036854775808'),
+    ],
+)
+def test_an_event_that_no_database_takes_is_put_aside_alone(
+    drive: Drive, tmp_path: Path, what: str, instead: str
+) -> None:
+    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox.post(whole_life(drive)[0].body, NOW)
+    bad = outbox.post(whole_life(drive)[1].body, NOW)
+    outbox.post(whole_life(drive)[2].body, NOW)
+    path = ev.event_path(drive, bad.id)
+    text = path.read_text()
+    assert what in text
+    path.write_text(text.replace(what, instead))
+    with Store(tmp_path / "live") as store:
+        assert len(Inbox(drive, settle_s=0).take(store, NOW)) == 2
+        assert len(store.rows("training", "checkpoints", experiment="e1")) == 1
+    assert list(drive.inbox.iterdir()) == []
+    (kept,) = drive.quarantine.iterdir()
+    assert (kept / "content").is_file()
+
+
 class Crash(BaseException):
     """Stands for the end of the process: nothing catches it."""
 

@@ -85,6 +85,20 @@ def test_a_pointer_cannot_lead_elsewhere(drive: Drive, store: Store, tmp_path: P
         fetch_snapshot(drive, "training", tmp_path / "cache")
 
 
+def test_a_fifo_in_place_of_a_pointer_hangs_nobody_and_is_replaced(
+    drive: Drive, store: Store, tmp_path: Path
+) -> None:
+    publisher = Publisher(drive, store, host="ssrde")
+    publisher.publish(NOW)
+    pointer_path(drive, "training").unlink()
+    os.mkfifo(pointer_path(drive, "training"))
+    with pytest.raises(StateError, match="no whole generation"):
+        fetch_snapshot(drive, "training", tmp_path / "cache")
+    store.apply(whole_life(drive)[:1])
+    assert publisher.publish(NOW) == ["training"]
+    assert read_pointer(drive, "training").generation == 2
+
+
 def test_numbers_are_not_used_again_after_the_pointer_is_lost(drive: Drive, store: Store) -> None:
     publisher = Publisher(drive, store, host="ssrde")
     publisher.publish(NOW)

@@ -1,7 +1,7 @@
 """The watcher over the real local executor; only the workers are stand-ins."""
 
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -155,6 +155,37 @@ def test_a_broken_signal_is_kept_aside_and_the_rest_goes_on(
         tick_until(watcher, lambda: statuses(watcher, "analysis") == ["completed"] * 2)
         assert len(list_quarantine(drive)) == 2, "once is enough"
     assert bad.exists()
+
+
+@pytest.mark.parametrize("name", ["_backup", "-rf", "; rm -rf ~", "$(id)", "[bold]m[", "ü", "._x"])
+def test_a_hostile_folder_does_not_poison_the_journal(
+    drive: Drive, state: Path, python: Path, name: str
+) -> None:
+    (drive.models / name).mkdir()
+    for _ in range(2):
+        with watching(drive, state, python) as watcher:
+            tick_until_idle(watcher)
+    assert rebuild.check(drive, state) == []
+    assert rebuild.rebuild(drive, state, utc_now())
+
+
+def test_what_nobody_foresaw_in_one_experiment_does_not_stop_the_others(
+    drive: Drive, state: Path, fake: Path, python: Path
+) -> None:
+    for name in ("a-bad", "z-good"):
+        publish_training(drive, name)
+    with watching(drive, state, python) as watcher:
+        look = watcher.looker.look
+
+        def broken(experiment: str, now: datetime) -> object:
+            if experiment == "a-bad":
+                raise RuntimeError("nobody foresaw this")
+            return look(experiment, now)
+
+        watcher.looker.look = broken  # type: ignore[method-assign,assignment]
+        tick_until_idle(watcher)
+        assert statuses(watcher, "analysis") == ["completed"]
+        watcher.looker.look = look  # type: ignore[method-assign]
 
 
 def test_a_watcher_that_is_stopped_goes_on_where_it_left(

@@ -85,6 +85,11 @@ def test_a_checkpoint_elsewhere_is_refused(drive: Drive, looker: Looker, path: s
     assert reason.isprintable()
 
 
+def test_a_path_that_nobody_can_open_is_told(drive: Drive, looker: Looker) -> None:
+    publish_training(drive, "e1", checkpoint_path="x" * 3000)
+    assert "nobody can open" in look_twice(looker)
+
+
 def test_a_link_out_of_the_experiment_is_refused(drive: Drive, looker: Looker, tmp_path: Path) -> None:
     publish_training(drive, "e1", checkpoint_path=str(drive.model_folder("e1") / "link"))
     (drive.model_folder("e1") / "link").symlink_to(tmp_path)
