@@ -165,7 +165,7 @@ def parse_signal(raw: bytes, kind: SignalKind, path: Path, folder_name: str) -> 
             field="(file)",
             problem=f"not JSON in UTF-8: {str(error)[:150]}",
             value=raw[:60].decode("utf-8", "replace"),
-            remedy="Write it with heliograph signal, or as docs/schemas describes.",
+            remedy="Write it as docs/schemas describes, whole, by a rename.",
         ) from None
     try:
         content = msgspec.convert(parsed, kind.schema)

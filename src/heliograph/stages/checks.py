@@ -121,7 +121,7 @@ def check_evaluation(drive: Drive, signal: Signal) -> str:
             field="status",
             problem="the evaluation failed",
             value=signal.content.error_message or "no message",
-            remedy="Mend what it says; the evaluation is run again with heliograph retry.",
+            remedy="Mend what it says, then evaluate again: heliograph evaluate --experiment NAME.",
         )
     path = drive.evaluation_metadata(experiment)
     metadata = _read_struct(path, EvaluationMetadata)
@@ -191,5 +191,5 @@ def _missing(path: Path, field: str, problem: str, value: object) -> BadResults:
         field=field,
         problem=problem,
         value=value,
-        remedy="Run the stage again: heliograph retry.",
+        remedy="Run the stage again: heliograph evaluate or heliograph analyse.",
     )

@@ -124,7 +124,7 @@ class Looker:
                 field="(file)",
                 problem="is no plain file of at most 1 MiB",
                 value=error.strerror,
-                remedy="Publish the signal with heliograph signal, or write a plain JSON file.",
+                remedy="Write it as docs/schemas describes, whole, by a rename.",
             )
             return self._settled(kind, path, b"", str(reason), now)
         if isinstance(error, PermissionError):
