@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import socket
 
+from heliograph.cli import add_address
+
 HELP = "Serve the dashboard: every experiment's stages, results, figures and reports. It only reads."
 EXAMPLES = """\
   heliograph dashboard                 http://127.0.0.1:8000, for this machine
@@ -14,14 +16,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
-    return int(text)
+    add_address(parser, port=8000)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from heliograph.cli import add_address
+
 HELP = "Run the MLflow server of this drive."
 EXAMPLES = """\
   heliograph --drive /mnt/shared/subject-drop mlflow
@@ -18,14 +20,7 @@ only, unless --host says otherwise. Reach it from elsewhere with: ssh -L 5000:12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=5000, help="port to listen on (default: %(default)s)")
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
-    return int(text)
+    add_address(parser, port=5000)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -49,26 +49,28 @@ def safe_label(text: str) -> str:
 
 def keep_aside(drive: Drive, path: Path, raw: bytes, sha256: str, reason: str, now: datetime) -> str:
     """Copy `raw`, found at `path`, into the quarantine with its reason; return the entry's name."""
-    moment = re.sub(r"[-:.]", "", iso(now))
-    name = f"{moment}-{safe_label(path.parent.name)}-{safe_label(path.name)}-{sha256[:8]}"
-    folder = drive.quarantine / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _make_entry(drive, path, Reason(str(path), reason, iso(now), sha256))
     write_atomic(folder / "content", raw)
-    told = Reason(str(path), reason, iso(now), sha256)
-    write_atomic(folder / "reason.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
-    return name
+    return folder.name
 
 
 def move_aside(drive: Drive, path: Path, reason: str, now: datetime) -> str:
     """Move whatever stands at `path` (a file, FIFO, folder or link of the inbox) into the quarantine."""
-    name = f"{re.sub(r'[-:.]', '', iso(now))}-{safe_label(path.parent.name)}-{safe_label(path.name)}"
-    folder = drive.quarantine / name
-    folder.mkdir(parents=True, exist_ok=True)
-    told = Reason(str(path), reason, iso(now), "")
-    write_atomic(folder / "reason.json", msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    folder = _make_entry(drive, path, Reason(str(path), reason, iso(now), ""))
     with durable("rename", path):
         os.rename(path, folder / "content")
-    return name
+    return folder.name
+
+
+def _make_entry(drive: Drive, path: Path, reason: Reason) -> Path:
+    """Make the folder of an entry, with its reason; return it."""
+    moment = re.sub(r"[-:.]", "", reason.quarantined_at)
+    parts = (moment, safe_label(path.parent.name), safe_label(path.name), reason.sha256[:8])
+    folder = drive.quarantine / "-".join(part for part in parts if part)
+    folder.mkdir(parents=True, exist_ok=True)
+    told = msgspec.json.format(msgspec.json.encode(reason), indent=2)
+    write_atomic(folder / "reason.json", told + b"\n")
+    return folder
 
 
 def list_quarantine(drive: Drive) -> list[Kept]:

@@ -42,10 +42,6 @@ _MIGRATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def newest_version(database: Database) -> int:
-    return len(_MIGRATIONS[database.stage])
-
-
 def open_live(database: Database, path: Path) -> sqlite3.Connection:
     """Open the live database, on a local disk, made and migrated where needed. The caller closes it.
 
