@@ -20,22 +20,11 @@ from msgspec import Meta, Struct, field
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, NoDrive
 from heliograph.files import read_untrusted
-from heliograph.names import NAME_SCHEMA, whole
+from heliograph.names import NAME_SCHEMA, SlurmMem, SlurmTime, whole
 
 T = TypeVar("T")
 
 Name = Annotated[str, Meta(pattern=NAME_SCHEMA)]
-SlurmTime = Annotated[
-    str,
-    Meta(
-        pattern=whole("([0-9]+-)?[0-9]{1,3}(:[0-5]?[0-9]){0,2}"),
-        description="Slurm's time: [days-]hours:minutes:seconds",
-    ),
-]
-SlurmMem = Annotated[
-    str,
-    Meta(pattern=whole("[0-9]+[KMGT]?"), description="memory as Slurm writes it, for instance 32G"),
-]
 SlurmWord = Annotated[
     str, Meta(pattern=whole(r"[A-Za-z0-9_.,:=+@%&|*()\[\]/-]+"), description="one word, no spaces or quotes")
 ]

@@ -28,9 +28,19 @@ class HeliographError(Exception):
         super().__init__(facts)
         self.facts = facts
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error pass from one process to another: most take keywords, which pickle does not know."""
+        return _rebuild, (type(self), self.facts, self.__dict__)
+
     def __str__(self) -> str:
         template = " ".join((type(self).__doc__ or "").split())
         return template.format(**self.facts)
+
+
+def _rebuild(kind: type[HeliographError], facts: dict[str, Any], state: dict[str, Any]) -> HeliographError:
+    error = kind.__new__(kind, facts)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(HeliographError):

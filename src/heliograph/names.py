@@ -7,6 +7,9 @@ import re
 import socket
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Annotated
+
+from msgspec import Meta
 
 from heliograph.errors import BadName
 
@@ -20,6 +23,18 @@ def whole(pattern: str) -> str:
 
 
 NAME_SCHEMA = whole(NAME_PATTERN)
+
+SlurmTime = Annotated[
+    str,
+    Meta(
+        pattern=whole("([0-9]+-)?[0-9]{1,3}(:[0-5]?[0-9]){0,2}"),
+        description="Slurm's time: [days-]hours:minutes:seconds",
+    ),
+]
+SlurmMem = Annotated[
+    str,
+    Meta(pattern=whole("[0-9]+[KMGT]?"), description="memory as Slurm writes it, for instance 32G"),
+]
 
 
 def is_name(text: object) -> bool:

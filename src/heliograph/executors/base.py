@@ -27,10 +27,12 @@ class JobState(StrEnum):
     NODE_FAIL = "NODE_FAIL"
     PREEMPTED = "PREEMPTED"
     CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+    """whoever could tell did not answer: nothing is concluded, not even that the job is missing"""
 
     @property
     def is_over(self) -> bool:
-        return self not in (JobState.PENDING, JobState.RUNNING)
+        return self not in (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
 
 class FailureClass(StrEnum):
@@ -58,6 +60,8 @@ class JobReport(Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     nodes: str | None = None
+    restarts: int | None = None
+    """how often the scheduler has put the job back into its queue; None where it does not tell"""
 
 
 class Executor(Protocol):

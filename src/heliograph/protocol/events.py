@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 from heliograph.drive import Drive
 from heliograph.errors import BadEvent, DriveError
 from heliograph.files import read_untrusted, write_atomic
-from heliograph.names import host_name, user_name, utc_now, whole
+from heliograph.names import SlurmMem, SlurmTime, host_name, user_name, utc_now, whole
 from heliograph.protocol.signals import Name, Text, Timestamp
 
 LARGEST_EVENT = 1 << 20
@@ -149,6 +149,8 @@ class AttemptObserved(_Body, frozen=True, kw_only=True, omit_defaults=True, tag=
     state: str
     reason: str | None = None
     not_before: Timestamp | None = None
+    nodes: str | None = None
+    restarts: int | None = None
 
 
 class AttemptConcluded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="attempt.concluded"):
@@ -160,6 +162,32 @@ class AttemptConcluded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag
     reason: str | None = None
     exit_code: int | None = None
     retry_at: Timestamp | None = None
+    nodes: str | None = None
+
+
+# What people ask of the watcher ----------------------------------------------------------------------
+
+
+class RetryRequested(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="request.retry"):
+    """Somebody wants a stage tried again, now: one that failed, or (`force`) one that is completed.
+
+    Memory and time stand in for those of the last attempt, within the configured ceilings.
+    """
+
+    mem: SlurmMem | None = None
+    time: SlurmTime | None = None
+    force: bool = False
+
+
+class CancelRequested(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="request.cancel"):
+    """Somebody wants the open attempt at a stage ended, and no other to follow it."""
+
+
+class ReleaseRequested(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="request.release"):
+    """Somebody took a signal out of the quarantine: this content of it is looked at as if never seen."""
+
+    path: Text
+    sha256: str
 
 
 # Jobs, as they tell themselves ----------------------------------------------------------------------
@@ -230,6 +258,9 @@ Body = (
     | AttemptSubmitted
     | AttemptObserved
     | AttemptConcluded
+    | RetryRequested
+    | CancelRequested
+    | ReleaseRequested
     | JobStarted
     | JobHeartbeat
     | RunLinked
@@ -237,6 +268,16 @@ Body = (
     | OutputAdded
     | JobEnded
 )
+
+DECISIONS = (
+    SignalAccepted,
+    SignalQuarantined,
+    AttemptQueued,
+    AttemptSubmitted,
+    AttemptObserved,
+    AttemptConcluded,
+)
+"""What only the watcher decides: it records these itself, and believes nobody who posts them."""
 
 
 class Event(Struct, kw_only=True, frozen=True):

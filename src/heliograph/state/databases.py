@@ -38,7 +38,11 @@ DATABASES = {database.stage: database for database in (TRAINING, EVALUATION, ANA
 
 # One entry a version, applied in order; PRAGMA user_version says how many a file has had.
 _MIGRATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
-    stage: (("schema/common.sql", f"schema/{stage}.sql"),) for stage in DATABASES
+    TRAINING.stage: (("schema/common.sql", "schema/training.sql"),),
+    **{
+        stage: (("schema/common.sql", f"schema/{stage}.sql"), (f"schema/{stage}_2.sql",))
+        for stage in (EVALUATION.stage, ANALYSIS.stage)
+    },
 }
 
 

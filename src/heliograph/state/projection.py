@@ -30,6 +30,7 @@ class _Writer:
         body = event.body
         self.fields: dict[str, Any] = {name: _plain(getattr(body, name)) for name in body.__struct_fields__}
         self.fields["at"] = self.at
+        self.fields["by"] = f"{event.user}@{event.host}"
 
     def run(self, query: str, **more: Any) -> None:
         self._connection.execute(self._sql[query], self.fields | {k: _plain(v) for k, v in more.items()})
@@ -81,6 +82,17 @@ def _job_ended(write: _Writer, _: ev.JobEnded) -> None:
     write.run("end_job_by_hand")
 
 
+def _retry_requested(write: _Writer, body: ev.RetryRequested) -> None:
+    if write.database.jobs is not None:
+        asked = {"mem": body.mem, "time": body.time}
+        write.run("ask_retry", resources={name: value for name, value in asked.items() if value})
+
+
+def _cancel_requested(write: _Writer, _: ev.CancelRequested) -> None:
+    if write.database.jobs is not None:
+        write.run("ask_cancel")
+
+
 def _results_added(write: _Writer, body: ev.ResultsAdded) -> None:
     for metric, value in body.metrics.items():
         write.run("add_result", metric=metric, value=value)
@@ -103,6 +115,9 @@ _APPLY: dict[type, _Apply] = {
     ev.AttemptSubmitted: _only("submit_attempt"),
     ev.AttemptObserved: _only("observe_attempt"),
     ev.AttemptConcluded: _only("conclude_attempt"),
+    ev.RetryRequested: _retry_requested,
+    ev.CancelRequested: _cancel_requested,
+    ev.ReleaseRequested: _only("release_signal"),
     ev.JobStarted: _job_started,
     ev.JobHeartbeat: _only("beat_attempt"),
     ev.RunLinked: _only("link_run"),

@@ -245,7 +245,7 @@ def _conclude(
 
 
 def _observe(facts: StageFacts, attempt: Attempt, report: JobReport | None) -> list[Action]:
-    if report is None or report.state.is_over:
+    if report is None or report.state.is_over or report.state is JobState.UNKNOWN:
         return []
     reason = report.reason if report.state is JobState.PENDING else None
     if (report.state.value, reason) == (attempt.scheduler_state, attempt.pending_reason):

@@ -38,6 +38,10 @@ INSERT INTO signals (experiment, path, sha256, status, reason, kept_as, seen_at)
 VALUES (:experiment, :path, :sha256, 'quarantined', :reason, :kept_as, :at)
 ON CONFLICT (path, sha256) DO NOTHING;
 
+-- name: release_signal
+-- A quarantined content is looked at again as if it had never been seen.
+DELETE FROM signals WHERE path = :path AND sha256 = :sha256 AND status = 'quarantined';
+
 -- name: signal_status
 -- What became of this content of a signal.
 SELECT status FROM signals WHERE path = :path AND sha256 = :sha256;

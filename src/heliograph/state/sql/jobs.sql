@@ -16,8 +16,8 @@ WHERE token = :token;
 
 -- name: observe_attempt
 -- The scheduler told something new, or the attempt has to wait longer.
-UPDATE {jobs} SET scheduler_state = :state, pending_reason = :reason,
-    not_before = coalesce(:not_before, not_before)
+UPDATE {jobs} SET scheduler_state = :state, pending_reason = :reason, nodes = coalesce(:nodes, nodes),
+    not_before = coalesce(:not_before, not_before), restarts = coalesce(:restarts, restarts)
 WHERE token = :token AND status IN ('queued', 'running');
 
 -- name: start_attempt
@@ -56,9 +56,22 @@ WHERE token = :token AND executor = 'by hand' AND status IN ('queued', 'running'
 -- name: conclude_attempt
 -- The verdict. Final states never leave.
 UPDATE {jobs} SET status = :status, completed_at = :at, failure_class = :failure_class, retry_at = :retry_at,
-    exit_code = coalesce(:exit_code, exit_code),
+    exit_code = coalesce(:exit_code, exit_code), nodes = coalesce(:nodes, nodes),
     error_message = CASE WHEN :status = 'failed' THEN coalesce(:reason, error_message) END
 WHERE token = :token AND status IN ('queued', 'running');
+
+-- name: ask_retry
+-- Somebody wants the last attempt followed by another now; or, while it waits to be submitted, no more waiting.
+UPDATE {jobs} SET requested_by = :by, requested_resources = :resources,
+    retry_at = CASE WHEN status = 'failed' OR (status = 'completed' AND :force) THEN :at ELSE retry_at END,
+    not_before = CASE WHEN status = 'queued' THEN :at ELSE not_before END
+WHERE id = (SELECT max(id) FROM {jobs} WHERE experiment_name = :experiment AND executor <> 'by hand');
+
+-- name: ask_cancel
+-- Somebody wants the last attempt ended, and none to follow it.
+UPDATE {jobs} SET requested_by = :by, retry_at = NULL,
+    cancel_requested_at = CASE WHEN status IN ('queued', 'running') THEN :at ELSE cancel_requested_at END
+WHERE id = (SELECT max(id) FROM {jobs} WHERE experiment_name = :experiment AND executor <> 'by hand');
 
 -- name: job_by_token
 -- One attempt.

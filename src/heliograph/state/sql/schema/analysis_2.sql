@@ -1,0 +1,6 @@
+-- What people ask of an attempt, and where and how often the scheduler ran it.
+ALTER TABLE analysis_jobs ADD COLUMN nodes TEXT;
+ALTER TABLE analysis_jobs ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE analysis_jobs ADD COLUMN cancel_requested_at TIMESTAMP;
+ALTER TABLE analysis_jobs ADD COLUMN requested_by TEXT;
+ALTER TABLE analysis_jobs ADD COLUMN requested_resources TEXT NOT NULL DEFAULT '{}';
