@@ -44,6 +44,11 @@ def whole_life(drive: Drive, experiment: str = "e1", ending: str = "completed") 
     return [ev.make_event(body, NOW + timedelta(seconds=n)) for n, body in enumerate(bodies)]
 
 
+def posted(events: list[ev.Event]) -> list[ev.Event]:
+    """Return those that are posted to the inbox; the rest is for the watcher to decide."""
+    return [event for event in events if not isinstance(event.body, ev.DECISIONS)]
+
+
 def _job(experiment: str, stage: str, number: int, ending: str) -> list[ev.Body]:
     about = {"experiment": experiment, "stage": stage, "token": f"{stage[:4]}-{experiment.lower()}"}
     job_id = str(100 + number)

@@ -56,18 +56,40 @@ def read_batch(batch: Batch) -> Iterator[tuple[int, Event]]:
         yield seq, parse_event(line, batch.path)
 
 
+class Pending(Struct, frozen=True):
+    """Events that the journal does not hold yet, as the file that they will be."""
+
+    stage: str
+    first: int
+    last: int
+    content: bytes
+
+
+def pending(store: Store) -> list[Pending]:
+    """Return what is to be written next: at most one file a stage."""
+    found = []
+    for stage in DATABASES:
+        if events := store.not_journaled(stage):
+            content = "".join(f"{json}\n" for _, _, json in events).encode()
+            found.append(Pending(stage, events[0][0], events[-1][0], content))
+    return found
+
+
+def write(drive: Drive, batch: Pending) -> None:
+    """Write one file of the journal. Repeatable: the same numbers hold the same events."""
+    folder = drive.journal / batch.stage
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / f"{batch.first:012d}-{batch.last:012d}.jsonl", batch.content)
+
+
 def append(drive: Drive, store: Store) -> int:
     """Write what the journal does not hold yet; return how many events. Repeatable at any point."""
     written = 0
-    for stage in DATABASES:
-        while pending := store.not_journaled(stage):
-            first, last = pending[0][0], pending[-1][0]
-            folder = drive.journal / stage
-            folder.mkdir(parents=True, exist_ok=True)
-            content = "".join(f"{json}\n" for _, _, json in pending)
-            write_atomic(folder / f"{first:012d}-{last:012d}.jsonl", content.encode())
-            store.mark_journaled(stage, last)
-            written += len(pending)
+    while batches_to_write := pending(store):
+        for batch in batches_to_write:
+            write(drive, batch)
+            store.mark_journaled(batch.stage, batch.last)
+            written += batch.last - batch.first + 1
     return written
 
 

@@ -39,6 +39,19 @@ class Holder(Struct, frozen=True):
     slurm_calls_last_hour: int | None = None
 
 
+class Owner(Struct, frozen=True):
+    """A process, named for good."""
+
+    host: str
+    pid: int
+    process_started: int
+
+    @classmethod
+    def here(cls) -> Owner:
+        """Return this process."""
+        return cls(host_name(), os.getpid(), process_start(os.getpid()) or 0)
+
+
 def process_start(pid: int) -> int | None:
     """Return when a process of this host started, in clock ticks since boot; None if there is no such one.
 
@@ -67,10 +80,11 @@ def is_dead_here(holder: Holder) -> bool:
 
 
 class Lease:
-    """The watcher's lease on a drive."""
+    """The watcher's lease on a drive, held for `owner`: this process, or the one that it works for."""
 
-    def __init__(self, drive: Drive) -> None:
+    def __init__(self, drive: Drive, owner: Owner | None = None) -> None:
         self.drive = drive
+        self.owner = owner or Owner.here()
         self._beat = 0
 
     def take(
@@ -120,11 +134,10 @@ class Lease:
     ) -> None:
         """Show that the holder lives. The folder is ours; if it is gone, that is an OSError."""
         self._beat += 1
-        pid = os.getpid()
         holder = Holder(
-            host=host_name(),
-            pid=pid,
-            process_started=process_start(pid) or 0,
+            host=self.owner.host,
+            pid=self.owner.pid,
+            process_started=self.owner.process_started,
             beat=self._beat,
             at=iso(now),
             memory_mb=memory_mb,
@@ -135,13 +148,16 @@ class Lease:
     def check(self) -> None:
         """Raise LeaseHeld if somebody else has the lease by now. What cannot be read says nothing."""
         holder = read_holder(self.drive)
-        if holder is not None and (holder.host, holder.pid) != (host_name(), os.getpid()):
+        if holder is not None and not self._is_owner(holder):
             raise LeaseHeld(host=holder.host, pid=holder.pid, age_s=0.0)
 
     def is_ours(self) -> bool:
-        """Tell whether the lease names this process."""
+        """Tell whether the lease names its owner."""
         holder = read_holder(self.drive)
-        return holder is not None and (holder.host, holder.pid) == (host_name(), os.getpid())
+        return holder is not None and self._is_owner(holder)
+
+    def _is_owner(self, holder: Holder) -> bool:
+        return Owner(holder.host, holder.pid, holder.process_started) == self.owner
 
     def release(self) -> None:
         """Give the lease back, if it is still ours."""

@@ -17,6 +17,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from heliograph.state.store import Store
 
 log = logging.getLogger(__name__)
 POINTER_SIZE = 512
+KEEP_S = 600.0
 _READ_TRIES = 5
 _MOST_POINTER = 1 << 16
 
@@ -67,63 +69,94 @@ def read_pointer(drive: Drive, stage: str) -> Pointer:
     return pointer
 
 
+class Snapshot(Struct, frozen=True):
+    """A whole copy of a live database on the local disk, to be put on the drive."""
+
+    stage: str
+    copy: Path
+    sha256: str
+    size: int
+
+
+def make_snapshot(store: Store, stage: str, scratch: Path) -> Snapshot:
+    """Copy a live database into `scratch`, a folder on the local disk."""
+    copy = scratch / f"{stage}.db"
+    copy.unlink(missing_ok=True)
+    _copy_database(store.connection(stage), copy)
+    return Snapshot(stage, copy, sha256_file(copy), copy.stat().st_size)
+
+
+def put_snapshot(
+    drive: Drive, snapshot: Snapshot, *, host: str, now: datetime, keep_s: float = KEEP_S
+) -> None:
+    """Publish a snapshot as the next generation, and drop generations that were superseded long ago."""
+    stage = snapshot.stage
+    generation = _next_generation(drive, stage)
+    name = f"{stage}.{generation:06d}.db"
+    _copy_file(snapshot.copy, drive.published / name)
+    pointer = Pointer(generation, name, snapshot.size, snapshot.sha256, iso(now), host)
+    raw = msgspec.json.format(msgspec.json.encode(pointer), indent=2)
+    write_atomic(pointer_path(drive, stage), raw.ljust(POINTER_SIZE - 1) + b"\n")
+    _copy_file(snapshot.copy, drive.state / f"{stage}.db")
+    _drop_old(drive, stage, generation, now, keep_s)
+
+
 class Publisher:
     """Publishes the live databases when they have changed."""
 
-    def __init__(self, drive: Drive, store: Store, *, host: str, keep_s: float = 600.0) -> None:
+    def __init__(self, drive: Drive, store: Store, *, host: str, keep_s: float = KEEP_S) -> None:
         self.drive = drive
         self.store = store
         self.host = host
         self.keep_s = keep_s
         self._published: dict[str, int] = {}
 
+    def changed(self) -> list[str]:
+        """List the stages whose database changed since it was published."""
+        return [s for s in DATABASES if self._published.get(s) != self.store.changes[s]]
+
+    def note(self, published: Mapping[str, int]) -> None:
+        """Remember with how many changes each database was published."""
+        self._published |= published
+
     def publish(self, now: datetime) -> list[str]:
         """Publish each database that changed since the last time; return their stages."""
-        changed = [s for s in DATABASES if self._published.get(s) != self.store.changes[s]]
+        changed = self.changed()
         for stage in changed:
             changes = self.store.changes[stage]
-            self._publish_one(stage, now)
-            self._published[stage] = changes
+            with tempfile.TemporaryDirectory(dir=self.store.folder) as scratch:
+                snapshot = make_snapshot(self.store, stage, Path(scratch))
+                put_snapshot(self.drive, snapshot, host=self.host, now=now, keep_s=self.keep_s)
+            self.note({stage: changes})
         return changed
 
-    def _publish_one(self, stage: str, now: datetime) -> None:
-        with tempfile.TemporaryDirectory(dir=self.store.folder) as scratch:
-            copy = Path(scratch) / "copy.db"
-            _copy_database(self.store.connection(stage), copy)
-            digest = sha256_file(copy)
-            generation = self._next_generation(stage)
-            name = f"{stage}.{generation:06d}.db"
-            _copy_file(copy, self.drive.published / name)
-            pointer = Pointer(generation, name, copy.stat().st_size, digest, iso(now), self.host)
-            raw = msgspec.json.format(msgspec.json.encode(pointer), indent=2)
-            write_atomic(pointer_path(self.drive, stage), raw.ljust(POINTER_SIZE - 1) + b"\n")
-            _copy_file(copy, self.drive.state / f"{stage}.db")
-        self._drop_old(stage, generation, now)
 
-    def _generations(self, stage: str) -> dict[int, Path]:
-        found = {}
-        for path in self.drive.published.glob(f"{stage}.*.db"):
-            number = path.name.split(".")[1]
-            if number.isdigit():
-                found[int(number)] = path
-        return found
+def _generations(drive: Drive, stage: str) -> dict[int, Path]:
+    found = {}
+    for path in drive.published.glob(f"{stage}.*.db"):
+        number = path.name.split(".")[1]
+        if number.isdigit():
+            found[int(number)] = path
+    return found
 
-    def _next_generation(self, stage: str) -> int:
-        """Return a number that was never used, also when the pointer was lost or is ahead of the files."""
-        known = list(self._generations(stage))
-        with contextlib.suppress(StateError, OSError):
-            known.append(read_pointer(self.drive, stage).generation)
-        return max(known, default=0) + 1
 
-    def _drop_old(self, stage: str, newest: int, now: datetime) -> None:
-        """Remove generations that were superseded longer than `keep_s` ago."""
-        generations = self._generations(stage)
-        for number in sorted(generations):
-            follower = generations.get(number + 1)
-            if number == newest or follower is None:
-                continue
-            if now.timestamp() - follower.stat().st_mtime > self.keep_s:
-                generations[number].unlink(missing_ok=True)
+def _next_generation(drive: Drive, stage: str) -> int:
+    """Return a number that was never used, also when the pointer was lost or is ahead of the files."""
+    known = list(_generations(drive, stage))
+    with contextlib.suppress(StateError, OSError):
+        known.append(read_pointer(drive, stage).generation)
+    return max(known, default=0) + 1
+
+
+def _drop_old(drive: Drive, stage: str, newest: int, now: datetime, keep_s: float) -> None:
+    """Remove generations that were superseded longer than `keep_s` ago."""
+    generations = _generations(drive, stage)
+    for number in sorted(generations):
+        follower = generations.get(number + 1)
+        if number == newest or follower is None:
+            continue
+        if now.timestamp() - follower.stat().st_mtime > keep_s:
+            generations[number].unlink(missing_ok=True)
 
 
 def _copy_database(source: sqlite3.Connection, target: Path) -> None:
