@@ -85,8 +85,14 @@ class Detection(Struct, forbid_unknown_fields=True, frozen=True):
     """how often every experiment is looked at, for re-trainings that nobody announced"""
     settle_s: Annotated[float, Meta(ge=0)] = 2.0
     """a file must have stayed the same for so long before it counts as broken"""
+    file_system: Literal["auto", "local", "network"] = "auto"
+    """what kind of drive it is: auto asks the mount table, and an unknown kind counts as network"""
     inotify: Literal["auto", "on", "off"] = "auto"
     """file events: auto means on a local drive only, because no network drive reports them"""
+    answer_within_s: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    """how long the watcher waits for the drive before it goes on without it for a moment"""
+    give_up_after_s: Seconds = 60.0
+    """a process that has hung on the drive for so long is ended and replaced, if it can be"""
 
 
 class Retry(Struct, forbid_unknown_fields=True, frozen=True):
@@ -135,6 +141,8 @@ class WatcherConfig(Struct, forbid_unknown_fields=True, frozen=True):
     """how often changed databases are published on the drive"""
     vanished_after_s: Seconds = 300.0
     """a job that the scheduler no longer lists and that left no evidence is failed after this long"""
+    signal_grace_s: Seconds = 90.0
+    """a job that ended well and whose done signal the drive does not show is failed after this long"""
     detection: Detection = Detection()
     retry: Retry = Retry()
     slurm: SlurmSettings = SlurmSettings()

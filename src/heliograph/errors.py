@@ -111,6 +111,10 @@ class DriveUnavailable(DriveError):
     """{folder} does not answer: {reason}. Nothing is lost; it is tried again."""
 
 
+class DriveBusy(DriveUnavailable):
+    """{folder} has not answered yet: {reason}. Nothing is lost; it is asked again."""
+
+
 class LeaseHeld(DriveError):
     """Another watcher serves this drive: host {host}, pid {pid}, last seen {age_s:.0f} s ago. One
     watcher a drive is enough; stop that one first, or wait until its lease ends."""

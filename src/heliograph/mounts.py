@@ -63,3 +63,19 @@ def mount_of(path: Path) -> Mount:
     table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     mount = find_mount(Path(os.path.abspath(path)), parse_mounts(table))
     return mount or Mount("/", "unknown", "", "")
+
+
+class MountWatch:
+    """Notices, without touching it, that a drive is not mounted as it was at the beginning."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._first = mount_of(folder)
+
+    def trouble(self) -> str | None:
+        """Return what is wrong with the mount now; None while it is the one of the beginning."""
+        now, first = mount_of(self._folder), self._first
+        if (now.point, now.type, now.source) == (first.point, first.type, first.source):
+            return None
+        was, is_now = f"{first.source} ({first.type})", f"{now.point} ({now.type})"
+        return f"it was mounted from {was}, and now it is a part of {is_now}"

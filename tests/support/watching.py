@@ -14,19 +14,33 @@ from heliograph.executors.choose import choose_executor
 from heliograph.names import utc_now
 from heliograph.stages.builtin import STAGES
 from heliograph.state import journal
-from heliograph.state.lease import Lease
+from heliograph.state.lease import Owner
 from heliograph.state.settle import live_folder
 from heliograph.state.store import Store
 from heliograph.watcher.bell import Bell
 from heliograph.watcher.daemon import Setup, Watcher
+from heliograph.watcher.hands import Hands, HandsSetup
 
 CONFIG = WatcherConfig(
     executor="local",
     publish_every_s=0.1,
+    signal_grace_s=5.0,
     detection=Detection(inbox_every_s=0.05, sweep_every_s=0.2, settle_s=0.2),
     retry=Retry(first_delay_s=0.1, factor=1.0),
     slurm=SlurmSettings(poll_every_s=0.2, settle_s=2.0),
 )
+
+
+def make_hands(drive: Drive, config: WatcherConfig = CONFIG) -> Hands:
+    """Return hands in this process: they do the same as those in a child, and a test can look at them."""
+    setup = HandsSetup(
+        root=str(drive.root),
+        drive_id=drive.read_id(),
+        stages=tuple(stage.name for stage in STAGES),
+        settle_s=config.detection.settle_s,
+        owner=Owner.here(),
+    )
+    return Hands(setup, STAGES)
 
 
 @contextmanager
@@ -40,8 +54,8 @@ def watching(
     """Yield a started watcher; whoever wants it to do something calls its `tick`."""
     folder = state_folder / drive.read_id()
     chosen = choose_executor(config, folder)
-    lease = Lease(drive)
-    lease.take(utc_now(), wait_s=0)
+    hands = make_hands(drive, config)
+    hands.take_lease(utc_now(), 0)
     bell = Bell(watching=False)
     try:
         with Store(live_folder(state_folder, drive)) as store:
@@ -50,7 +64,7 @@ def watching(
                 Setup(
                     drive=drive,
                     store=store,
-                    lease=lease,
+                    hands=hands,
                     config=config,
                     stages=STAGES,
                     executor=executor or (lambda _: chosen),
@@ -65,7 +79,7 @@ def watching(
             yield watcher
             watcher.finish(utc_now())
     finally:
-        lease.release()
+        hands.release_lease()
         bell.close()
 
 
@@ -83,7 +97,7 @@ def tick_until(watcher: Watcher, condition: Callable[[], bool], timeout_s: float
 def tick_until_idle(watcher: Watcher, timeout_s: float = 60.0) -> None:
     """Let the watcher work until nothing is pending or in flight."""
     watcher.tick(utc_now())
-    tick_until(watcher, lambda: watcher.is_idle(utc_now()), timeout_s)
+    tick_until(watcher, watcher.is_idle, timeout_s)
 
 
 def statuses(watcher: Watcher, stage: str) -> list[str]:

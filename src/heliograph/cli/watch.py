@@ -19,12 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph import logs
     from heliograph.config import choose_drive
     from heliograph.watcher.service import serve
 
-    drive = choose_drive(args.drive)
-    drive.read_id()
-    logs.set_up(args.log_level, file=drive.watcher_log)
-    serve(drive, once=args.once, until_idle=args.until_idle)
+    serve(choose_drive(args.drive), level=args.log_level, once=args.once, until_idle=args.until_idle)
     return 0

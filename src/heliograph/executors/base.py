@@ -6,7 +6,7 @@ follows from that is decided elsewhere, with more evidence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -95,8 +95,8 @@ class Executor(Protocol):
         """
         ...
 
-    def find(self, job_name: str) -> list[JobReport]:
-        """Look a job up by its name, ended ones included as far back as is known. Raises PollFailed."""
+    def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
+        """Look jobs up by their names, ended ones included as far back as is known. Raises PollFailed."""
         ...
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,10 +122,10 @@ class LocalExecutor:
         argv += [str(self._kill_wait_s), job_name, str(script.absolute())]
         return parse_taken(run_command(argv, clean_environment(self._environ), _TAKE_S))
 
-    def find(self, job_name: str) -> list[JobReport]:
-        """Look a name up in all records that are kept."""
-        reports = (self._report(number) for number in self._numbers())
-        return [report for report in reports if report is not None and report.name == job_name]
+    def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
+        """Look names up in all records that are kept."""
+        reports = [self._report(number) for number in self._numbers()]
+        return {name: [r for r in reports if r is not None and r.name == name] for name in names}
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
         """Read the records of these jobs."""

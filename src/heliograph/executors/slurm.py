@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from heliograph.errors import ExecutorError, PollFailed
@@ -59,7 +59,10 @@ class SlurmExecutor:
         # the job inherits the environment of sbatch: nothing is added that is not meant for it
         return slurm_cli.parse_sbatch(self._run(slurm_cli.build_sbatch(script, job_name)))
 
-    def find(self, job_name: str) -> list[JobReport]:
+    def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
+        return {name: self._find(name) for name in names}
+
+    def _find(self, job_name: str) -> list[JobReport]:
         """Look a name up in squeue, and among the ended jobs of the last 30 days in sacct."""
         check_job_name(job_name)
         listed = slurm_cli.parse_squeue(self._ask(slurm_cli.build_squeue(job_name=job_name)))

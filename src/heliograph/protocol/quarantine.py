@@ -1,6 +1,6 @@
 """What cannot be used is kept with its reason, for a person to look at.
 
-    state/quarantine/20260131T090500123Z-EXPERIMENT-.training_complete/
+    state/quarantine/EXPERIMENT-training_complete-1a2b3c4d/
         content      the bytes as they were found (none where they could not be read)
         reason.json  path, reason, when, sha256
 
@@ -47,26 +47,31 @@ def safe_label(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip("._-")[:100] or "unnamed"
 
 
-def keep_aside(drive: Drive, path: Path, raw: bytes, sha256: str, reason: str, now: datetime) -> str:
-    """Copy `raw`, found at `path`, into the quarantine with its reason; return the entry's name."""
-    folder = _make_entry(drive, path, Reason(str(path), reason, iso(now), sha256))
+def keep_aside(drive: Drive, path: Path | str, raw: bytes, sha256: str, reason: str, now: datetime) -> str:
+    """Copy `raw`, found at `path`, into the quarantine with its reason; return the entry's name.
+
+    The name follows from path and content alone: whoever dies here and does it again makes the same entry.
+    """
+    folder = _make_entry(drive, Path(path), Reason(str(path), reason, iso(now), sha256))
     write_atomic(folder / "content", raw)
     return folder.name
 
 
 def move_aside(drive: Drive, path: Path, reason: str, now: datetime) -> str:
     """Move whatever stands at `path` (a file, FIFO, folder or link of the inbox) into the quarantine."""
-    folder = _make_entry(drive, path, Reason(str(path), reason, iso(now), ""))
+    told = Reason(str(path), reason, iso(now), "")
+    folder = _make_entry(drive, path, told)
+    while os.path.lexists(folder / "content"):  # the same name again: the first one is kept, too
+        folder = _make_entry(drive, path, told, again=folder.name)
     with durable("rename", path):
         os.rename(path, folder / "content")
     return folder.name
 
 
-def _make_entry(drive: Drive, path: Path, reason: Reason) -> Path:
+def _make_entry(drive: Drive, path: Path, reason: Reason, again: str = "") -> Path:
     """Make the folder of an entry, with its reason; return it."""
-    moment = re.sub(r"[-:.]", "", reason.quarantined_at)
-    parts = (moment, safe_label(path.parent.name), safe_label(path.name), reason.sha256[:8])
-    folder = drive.quarantine / "-".join(part for part in parts if part)
+    parts = (safe_label(path.parent.name), safe_label(path.name), reason.sha256[:8])
+    folder = drive.quarantine / (f"{again}.again" if again else "-".join(part for part in parts if part))
     folder.mkdir(parents=True, exist_ok=True)
     told = msgspec.json.format(msgspec.json.encode(reason), indent=2)
     write_atomic(folder / "reason.json", told + b"\n")
@@ -82,4 +87,4 @@ def list_quarantine(drive: Drive) -> list[Kept]:
         except (OSError, msgspec.DecodeError):
             reason = Reason(str(folder), "the reason could not be read", "", "")
         entries.append(Kept(folder.name, reason))
-    return entries
+    return sorted(entries, key=lambda kept: kept.reason.quarantined_at)

@@ -11,6 +11,7 @@ EVALUATION = Stage(
     label="eval",
     trigger=signals.TRAINING_COMPLETE,
     check_input=checks.check_model,
+    later_changes=checks.model_changes,
     done=signals.EVAL_COMPLETE,
     failed=signals.EVAL_FAILED,
     check_output=checks.check_evaluation,

@@ -47,6 +47,24 @@ def check_model(drive: Drive, signal: Signal) -> str:
     return str(folder)
 
 
+def model_changes(drive: Drive, signal: Signal) -> str | None:
+    """Return what tells the state of weights that were written after their signal; None where none was.
+
+    Whoever publishes a signal has written the weights before it. Weights that are younger may still be on
+    their way (a copy that keeps no order, a second training into the same folder).
+    """
+    folder = drive.inside(
+        signal.content.checkpoint_path,
+        drive.model_folder(signal.content.experiment),
+        field="checkpoint_path",
+        file=signal.path,
+    )
+    published_ns = signal.path.stat().st_mtime_ns
+    states = ((file.name, file.stat()) for file in weight_files(folder))
+    late = [f"{name} {s.st_size} {s.st_mtime_ns}" for name, s in states if s.st_mtime_ns > published_ns]
+    return "; ".join(late) or None
+
+
 def weight_files(folder: Path) -> list[Path]:
     """List the safetensors files of a checkpoint folder. Raises BadModel where there are none."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"

@@ -25,6 +25,8 @@ class Stage(Struct, frozen=True, kw_only=True):
     """the signal that asks for this stage: the one which the stage before publishes when it is done"""
     check_input: Check
     """checks what the trigger announces; returns the path that the work is about"""
+    later_changes: Callable[[Drive, Signal], str | None] | None = None
+    """tells the state of announced files that were written after the trigger; None where none was"""
     done: SignalKind
     """the signal that this stage publishes when it is done"""
     failed: SignalKind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import tempfile
 from datetime import datetime
@@ -19,6 +20,8 @@ from heliograph.state.publish import Publisher
 from heliograph.state.settle import live_folder
 from heliograph.state.store import Store
 
+log = logging.getLogger(__name__)
+
 
 def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
     """Set the live databases aside, apply the journal to empty ones, then what only the old ones knew.
@@ -27,20 +30,48 @@ def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
     """
     live = live_folder(state_folder, drive)
     with held(drive, now):
-        aside = live.with_name(f"live.{now:%Y%m%dT%H%M%SZ}")
-        if live.is_dir():
-            live.rename(aside)
+        told = _rebuild(drive, live, now)
         with Store(live) as store:
-            journal.catch_up(drive, store)
-            extra = sum(_carry_over(store, stage, aside) for stage in DATABASES)
-            journal.append(drive, store)
             Publisher(drive, store, host=host_name()).publish(now)
-            told = [f"{stage}.db: {store.last_event(stage)} events applied" for stage in DATABASES]
+    return told
+
+
+def _rebuild(drive: Drive, live: Path, now: datetime) -> list[str]:
+    """Do so for whoever holds the lease."""
+    aside = live.with_name(f"live.{now:%Y%m%dT%H%M%SZ}")
+    if live.is_dir():
+        live.rename(aside)
+    with Store(live) as store:
+        journal.catch_up(drive, store)
+        extra = sum(_carry_over(store, stage, aside) for stage in DATABASES)
+        journal.append(drive, store)
+        told = [f"{stage}.db: {store.last_event(stage)} events applied" for stage in DATABASES]
     if extra:
         told.append(f"{extra} events that the journal lacked were taken over from the old databases")
     if aside.is_dir():
         told.append(f"the old databases are kept in {aside}")
     return told
+
+
+def open_level(drive: Drive, live: Path, now: datetime) -> Store:
+    """Open the live databases level with the journal, for a watcher that holds the lease.
+
+    Databases that cannot be read, or that tell another story than the journal (another host went on with this
+    drive), are set aside and made anew. Raises StateError when the journal itself is damaged.
+    """
+    try:
+        store = Store(live)
+        try:
+            journal.catch_up(drive, store)
+        except BaseException:
+            store.close()
+            raise
+        return store
+    except StateError as error:
+        log.error("the databases are made anew from the journal: %s", error)  # noqa: TRY400 - no fault of ours
+    for line in _rebuild(drive, live, now):
+        log.warning("%s", line)
+    return Store(live)
 
 
 def _carry_over(store: Store, stage: str, aside: Path) -> int:

@@ -1,6 +1,8 @@
 """The watcher: look, decide, act, tell; once a second, or as soon as the bell rings.
 
-`tick(now)` is all of it and takes the time as a value; `run` only repeats it and sleeps.
+`tick(now)` is all of it and takes the time as a value; `run` only repeats it and sleeps. What it does on the
+drive, its hands do (see `hands`), which may be in another process and may not answer now: then a pass does
+what needs no drive, and concludes nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,37 +20,40 @@ from msgspec import Struct
 
 from heliograph.config import WatcherConfig
 from heliograph.drive import Drive
-from heliograph.errors import DriveUnavailable, HeliographError, LeaseHeld
-from heliograph.names import host_name
+from heliograph.errors import DriveBusy, DriveError, DriveUnavailable, HeliographError, LeaseHeld
+from heliograph.mounts import MountWatch
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptQueued
 from heliograph.stages.stage import Stage
-from heliograph.state import journal
-from heliograph.state.inbox import Inbox
-from heliograph.state.lease import Lease
-from heliograph.state.publish import Publisher
+from heliograph.state.inbox import apply_each
 from heliograph.state.store import Store
+from heliograph.watcher.agenda import Agenda
 from heliograph.watcher.bell import Bell
 from heliograph.watcher.desk import SignalDesk
-from heliograph.watcher.gather import Gatherer, Open, Polls
-from heliograph.watcher.look import Looker
-from heliograph.watcher.plan import Action, Conclude, LookUp, Observe, Queue, Submit, plan
+from heliograph.watcher.facts import StageFacts
+from heliograph.watcher.gather import Gatherer, OpenAttempt, Polls
+from heliograph.watcher.guard import Guard
+from heliograph.watcher.hands import Hands
+from heliograph.watcher.orders import Aside, Beat, Looked, LookOrder, Seen
+from heliograph.watcher.plan import Action, Adopt, Cancel, Conclude, LookUp, Observe, Queue, Submit, plan
 from heliograph.watcher.policy import one_line
 from heliograph.watcher.submit import ExecutorByName, Submitter
+from heliograph.watcher.telling import Teller
 
 log = logging.getLogger(__name__)
 LEASE_BEAT_S = 5.0
+# Whoever was stopped for longer than this may have lost the lease meanwhile: it looks again before it acts.
+STALE_AFTER_S = 10.0
 
 
 class _Due(Struct):
     """When each of the things that are done now and then is due; None means now."""
 
     sweep: datetime | None = None
-    full_sweep: datetime | None = None
-    publish: datetime | None = None
+    search: datetime | None = None
     beat: datetime | None = None
 
 
-def _is_due(moment: datetime | None, now: datetime) -> bool:
+def is_due(moment: datetime | None, now: datetime) -> bool:
     return moment is None or now >= moment
 
 
@@ -55,8 +61,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     """What a watcher is made of."""
 
     drive: Drive
+    hands: Hands | Guard
     store: Store
-    lease: Lease
     config: WatcherConfig
     stages: tuple[Stage, ...]
     executor: ExecutorByName
@@ -66,6 +72,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str]
     """environment variables of every job"""
     bell: Bell
+    log_file: Path | None = None
+    """the watcher's log on the local disk, of which the drive gets a copy"""
     python: str = sys.executable
     """the interpreter that jobs are run with"""
 
@@ -74,17 +82,20 @@ class Watcher:
     """Serves one drive. The caller holds the lease and has brought the store level with the journal."""
 
     def __init__(self, setup: Setup) -> None:
-        self.drive, self.store, self.lease = setup.drive, setup.store, setup.lease
+        self.drive, self.hands, self.store = setup.drive, setup.hands, setup.store
         self.config, self.bell = setup.config, setup.bell
-        self.drive_id = setup.drive.read_id()
         self.stages = {stage.name: stage for stage in setup.stages}
         self.executor, self.executor_name = setup.executor, setup.executor_name
-        settle_s = setup.config.detection.settle_s
-        self.inbox = Inbox(self.drive, settle_s)
-        self.looker = Looker(self.drive, setup.stages, settle_s)
-        self.desk = SignalDesk(self.drive, self.store)
-        self.gatherer = Gatherer(self.store, setup.stages, self.looker, Polls(setup.executor))
-        self.publisher = Publisher(self.drive, self.store, host=host_name())
+        self.desk = SignalDesk(self.store)
+        self.agenda = Agenda()
+        self.gatherer = Gatherer(self.store, setup.stages, Polls(setup.executor))
+        self.teller = Teller(
+            self.hands,
+            self.store,
+            self.desk,
+            publish_every_s=setup.config.publish_every_s,
+            log_file=setup.log_file,
+        )
         self.submitter = Submitter(
             self.drive,
             self.store,
@@ -95,101 +106,157 @@ class Watcher:
             variables=setup.variables,
             python=setup.python,
         )
-        self._open: set[str] = set()
-        """experiments that are looked at in each pass"""
+        self._mount = MountWatch(self.drive.root)
         self._silent: set[str] = set()
         """experiments with a folder and no training signal yet: their training may be running"""
-        self._told: dict[str, str] = {}
+        self._last = Seen()
+        self._looked_at = 0.0
+        self._told_of: dict[str, str] = {}
         """experiments that cannot be looked at, and why: said once"""
         self._due = _Due()
         self._drive_was_well = True
 
     def start(self, now: datetime) -> None:
-        """Doubt every attempt that an earlier watcher left without an id, and open all unfinished work."""
-        for stage in self.stages.values():
-            for row in self.store.rows(stage.database, "open_attempts"):
-                if row["slurm_job_id"] is None:
-                    self.submitter.doubt(row["token"], row["executor"], now)
-        self._open |= self._busy()
+        """Doubt every attempt that an earlier watcher left without an id, and look at what it left undone."""
+        for one in self.gatherer.open_attempts():
+            if one.job_id is None:
+                self.submitter.doubt(one.token, one.executor, now)
+        self.agenda.announce(self._accepted_without_attempt())
 
     def tick(self, now: datetime) -> bool:
-        """Do one pass; tell whether anything changed."""
-        self._check_drive()
-        self._beat(now)
+        """Do one pass; tell whether anything changed.
+
+        Raises DriveUnavailable or OSError where the drive does not answer: what the scheduler tells of jobs
+        that wait or run is recorded all the same.
+        """
         before = dict(self.store.changes)
-        self._open |= {event.body.experiment for event in self.inbox.take(self.store, now)}
-        self._sweep(now)
-        looks = [self._look_alone(experiment, now) for experiment in sorted(self._open)]
-        opened = [one for one in looks if one is not None]
-        self.gatherer.poll(opened, now)
-        for action in plan(self.gatherer.facts(opened, self.submitter.doubts, now), self.config, now):
-            self._act(action, now)
-        self._open = self._busy() | self._silent | self.looker.broken_experiments()
-        journal.append(self.drive, self.store)
+        attempts = self.gatherer.open_attempts()
+        self.gatherer.poll(attempts, now)
+        try:
+            self._check_mount()
+            self.teller.finish(now)
+            seen = self.hands.look(self._order(attempts, now))
+        except LeaseHeld:
+            raise
+        except (DriveError, OSError):
+            for action in plan(self.gatherer.without_drive(attempts), self.config, now):
+                self._act(action, now)
+            raise
+        self._last, self._looked_at = seen, time.monotonic()
+        asides = self._take_in(seen, now)
+        self._decide(seen, now)
         changed = before != self.store.changes
-        self._publish(now)
+        self.teller.tell(now, self._last.events, asides, self.submitter.to_show)
         self._watch_folders()
+        if self.agenda.is_hurried:
+            self.bell.ring()
         return changed
 
-    def is_idle(self, now: datetime) -> bool:
+    def is_idle(self) -> bool:
         """Tell whether nothing waits in the inbox, settles, is open or will follow."""
-        return not (self.inbox.names() or self.looker.is_settling(now) or self._jobs_busy())
+        seen = self._last
+        return not (
+            seen.events
+            or seen.settling
+            or self.agenda.is_hurried
+            or self.agenda.is_searching
+            or self.teller.is_behind
+            or self._due.sweep is None
+            or self._jobs_busy()
+        )
 
     # look
 
-    def _check_drive(self) -> None:
-        """An unmounted drive is an empty local folder: nothing is concluded from it or written to it."""
-        try:
-            if self.drive.read_id() != self.drive_id:
-                raise DriveUnavailable(folder=self.drive.root, reason="another drive is mounted there")
-        except OSError as error:
-            raise DriveUnavailable(folder=self.drive.root, reason=str(error)) from None
-        self.lease.check()
+    def _check_mount(self) -> None:
+        if trouble := self._mount.trouble():
+            raise DriveUnavailable(folder=self.drive.root, reason=trouble)
 
-    def _beat(self, now: datetime) -> None:
-        if _is_due(self._due.beat, now):
+    def _order(self, attempts: list[OpenAttempt], now: datetime) -> LookOrder:
+        in_flight: dict[str, dict[str, str]] = {}
+        for one in attempts:
+            if one.job_id is not None:
+                in_flight.setdefault(one.experiment, {})[one.stage] = one.job_id
+        beat = None
+        if is_due(self._due.beat, now):
             calls = self.executor(self.executor_name).calls_last_hour
-            self.lease.beat(now, memory_mb=resident_mb(), slurm_calls_last_hour=calls)
+            beat = Beat(resident_mb(), calls)
             self._due.beat = now + timedelta(seconds=LEASE_BEAT_S)
+        return LookOrder(
+            now=now,
+            experiments=self.agenda.order(self._open()),
+            in_flight=in_flight,
+            known=self._known(self.agenda.to_search()),
+            tokens=[one.token for one in attempts if one.job_id is None],
+            sweep=is_due(self._due.sweep, now),
+            beat=beat,
+        )
+
+    def _open(self) -> set[str]:
+        return self._busy() | self._silent | self._last.unsettled
+
+    def _known(self, experiments: list[str]) -> dict[str, dict[str, str]]:
+        """Return the content of each trigger that was accepted last of these experiments."""
+        known: dict[str, dict[str, str]] = {name: {} for name in experiments}
+        if known:
+            names = msgspec.json.encode(experiments).decode()
+            for stage in self.stages.values():
+                file_name, where = stage.trigger.file_name, stage.trigger.stage
+                query = "accepted_signals_of"
+                for row in self.store.rows(where, query, file_name=file_name, experiments=names):
+                    known[row["experiment"]][file_name] = row["sha256"]
+        return known
+
+    def _accepted_without_attempt(self) -> set[str]:
+        """Return the experiments with an accepted trigger that has had no attempt: a watcher died there."""
+        found = set()
+        for stage in self.stages.values():
+            had = {tuple(row.values()) for row in self.store.rows(stage.database, "known_signals")}
+            rows = self.store.rows(stage.trigger.stage, "accepted_signals", file_name=stage.trigger.file_name)
+            found |= {r["experiment"] for r in rows if (r["experiment"], r["sha256"]) not in had}
+        return found
 
     def sweep_soon(self) -> None:
         self._due.sweep = None
 
-    def _sweep(self, now: datetime) -> None:
-        """Open what nobody announced: experiments without a signal often, all others rarely."""
+    def _take_in(self, seen: Seen, now: datetime) -> list[Aside]:
+        """Record what is new; return what is to be put aside."""
+        _, unusable = apply_each(self.store, seen.events)
+        self.teller.unusable |= unusable
+        self.agenda.looked([*seen.looked, *seen.trouble], self._open())
+        self.agenda.searched(seen.searched)
+        self.agenda.announce(seen.news)
+        named = {event.body.experiment for event in seen.events}
+        self.agenda.announce(sorted(named - seen.looked.keys() - seen.trouble.keys()))
+        asides: list[Aside] = []
+        for experiment, looked in seen.looked.items():
+            for sighting in looked.seen.values():
+                if self.desk.accept(sighting, now):
+                    self._silent.discard(experiment)
+            asides += self.desk.asides(experiment, looked.broken)
+        if seen.experiments is not None:
+            self._swept(seen.experiments, now)
+            asides += self.desk.folder_asides(seen.hostile_folders)
+        self._tell_of_trouble(seen.trouble)
+        return asides
+
+    def _swept(self, experiments: list[str], now: datetime) -> None:
+        """Note which experiments exist: those without a signal are looked at often, all others rarely."""
         detection = self.config.detection
-        if not _is_due(self._due.sweep, now):
-            return
-        names = set(self.looker.experiments())
-        if _is_due(self._due.full_sweep, now):
-            self._open |= names
-            self._due.full_sweep = now + timedelta(seconds=detection.full_sweep_every_s)
         told = {row["experiment"] for row in self.store.rows("training", "experiments_with_signal")}
-        self._silent = names - told
-        self._open |= self._silent
-        for folder in self.looker.hostile_folders():
-            self.desk.quarantine_folder(folder, now)
+        silent = set(experiments) - told
+        if silent - self._silent:
+            self.bell.ring()
+        self._silent = silent
         self._due.sweep = now + timedelta(seconds=detection.sweep_every_s)
+        if is_due(self._due.search, now) and not self.agenda.is_searching:
+            self.agenda.search(experiments)
+            self._due.search = now + timedelta(seconds=detection.full_sweep_every_s)
 
-    def _look_alone(self, experiment: str, now: datetime) -> Open | None:
-        """Look at one experiment; what nobody foresaw there is told once, and does not stop the others."""
-        try:
-            return self._look(experiment, now)
-        except Exception as error:
-            if self._told.get(experiment) != repr(error):
-                self._told[experiment] = repr(error)
-                log.exception("this experiment cannot be looked at", extra={"experiment": experiment})
-            return None
-
-    def _look(self, experiment: str, now: datetime) -> Open:
-        """Look at an experiment's signals; record those that are new, put aside those that stay broken."""
-        seen, broken = self.looker.look(experiment, now)
-        for sighting in seen.values():
-            if self.desk.accept(sighting, now):
-                self._silent.discard(experiment)
-        for one in broken:
-            self.desk.quarantine(one, experiment, now)
-        return Open(experiment, seen, self.gatherer.attempts(experiment))
+    def _tell_of_trouble(self, trouble: Mapping[str, str]) -> None:
+        for experiment, why in trouble.items():
+            if self._told_of.get(experiment) != why:
+                self._told_of[experiment] = why
+                log.error("this experiment cannot be looked at: %s", why, extra={"experiment": experiment})
 
     def _jobs_busy(self) -> set[str]:
         """Return the experiments with an attempt that is open or will be followed by another."""
@@ -201,7 +268,28 @@ class Watcher:
         trainings = self.store.rows("training", "open_training_runs")
         return self._jobs_busy() | {row["experiment_name"] for row in trainings}
 
-    # act
+    # decide and act
+
+    def _decide(self, seen: Seen, now: datetime) -> None:
+        facts = [
+            fact
+            for experiment, looked in seen.looked.items()
+            for fact in self._facts_alone(experiment, looked, seen, now)
+        ]
+        actions = plan(facts, self.config, now)
+        self.submitter.look_up([one for one in actions if isinstance(one, LookUp)], now)
+        for action in actions:
+            if time.monotonic() - self._looked_at > STALE_AFTER_S:
+                self.bell.ring()  # something took long; whether the lease is still ours is looked at first
+                return
+            self._act(action, now)
+
+    def _facts_alone(self, experiment: str, looked: Looked, seen: Seen, now: datetime) -> list[StageFacts]:
+        try:
+            return self.gatherer.facts(experiment, looked, seen.claims, self.submitter.doubts, now)
+        except Exception as error:  # noqa: BLE001 - a part of tick, for one experiment
+            self._tell_of_trouble({experiment: repr(error)})
+            return []
 
     def _act(self, action: Action, now: datetime) -> None:
         """Carry one action out. What goes wrong with one does not stop the others."""
@@ -217,8 +305,12 @@ class Watcher:
                 self._queue(action, now)
             case Submit():
                 self.submitter.submit(action, now)
+            case Adopt():
+                self.submitter.adopt(action, now)
+            case Cancel():
+                self.submitter.cancel(action, now)
             case LookUp():
-                self.submitter.look_up(action, now)
+                pass  # all at once, see _decide
             case Observe():
                 self.store.record(AttemptObserved(**msgspec.structs.asdict(action)), now)
             case Conclude():
@@ -245,19 +337,15 @@ class Watcher:
             ),
             now,
         )
-        self.bell.ring()  # what is queued now is submitted in the next pass, at once
+        self.agenda.announce([action.experiment])  # once the journal has it, it is submitted in the next pass
 
-    # tell
-
-    def _publish(self, now: datetime) -> None:
-        if _is_due(self._due.publish, now) and self.publisher.publish(now):
-            self._due.publish = now + timedelta(seconds=self.config.publish_every_s)
+    # sleep and leave
 
     def _watch_folders(self) -> None:
-        folders = [self.drive.inbox, self.drive.models]
-        for experiment in self._open:
-            folders += self.looker.folders(experiment)
-        self.bell.watch(folders)
+        if self.bell.is_watching:
+            silent = sorted(self._silent | self._last.unsettled)
+            folders = [self.drive.inbox, self.drive.models]
+            self.bell.watch([*folders, *(self.drive.model_folder(name) for name in silent)])
 
     def drive_is_well(self) -> None:
         if not self._drive_was_well:
@@ -272,8 +360,8 @@ class Watcher:
 
     def finish(self, now: datetime) -> None:
         """Write down and publish everything before leaving."""
-        journal.append(self.drive, self.store)
-        self.publisher.publish(now)
+        self.teller.finish(now)
+        self.teller.tell(now, [], [], self.submitter.to_show, leaving=True)
 
 
 def resident_mb() -> float:
@@ -295,10 +383,12 @@ def run(
         try:
             changed = watcher.tick(clock())
             watcher.drive_is_well()
-            if until_idle and not changed and watcher.is_idle(clock()):
+            if until_idle and not changed and watcher.is_idle():
                 return
         except LeaseHeld:
             raise
+        except DriveBusy:
+            continue  # the hands are at work; waiting for them was the pause
         except (HeliographError, OSError) as error:
             watcher.drive_is_ill(error)
         except Exception:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from heliograph.drive import Drive
 from heliograph.names import iso
 from heliograph.protocol.events import SignalAccepted, SignalQuarantined
-from heliograph.protocol.quarantine import keep_aside, safe_label
+from heliograph.protocol.quarantine import safe_label
 from heliograph.state.store import Store
 from heliograph.watcher.look import Broken, Sighting
+from heliograph.watcher.orders import Aside
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,7 @@ log = logging.getLogger(__name__)
 class SignalDesk:
     """Records what became of each content of a signal, once."""
 
-    def __init__(self, drive: Drive, store: Store) -> None:
-        self.drive = drive
+    def __init__(self, store: Store) -> None:
         self.store = store
 
     def _status(self, stage: str, path: str, sha256: str) -> str | None:
@@ -50,32 +50,53 @@ class SignalDesk:
         log.info("signal %s accepted", signal.kind.file_name, extra=context)
         return True
 
-    def quarantine(self, broken: Broken, experiment: str, now: datetime) -> None:
-        """Put a broken signal aside, unless the same content was put aside before."""
-        stage, path = broken.kind.stage, str(broken.path)
-        if self._status(stage, path, broken.sha256) is None:
-            kept_as = keep_aside(self.drive, broken.path, broken.raw, broken.sha256, broken.reason, now)
-            self._record(stage, experiment, path, broken.sha256, broken.reason, kept_as, now)
+    def asides(self, experiment: str, broken: Iterable[Broken]) -> list[Aside]:
+        """Return the broken signals that are to be put aside: each content once."""
+        found = [
+            Aside(
+                stage=one.kind.stage,
+                experiment=experiment,
+                path=str(one.path),
+                raw=one.raw,
+                sha256=one.sha256,
+                reason=one.reason,
+            )
+            for one in broken
+        ]
+        return [one for one in found if self._status(one.stage, one.path, one.sha256) is None]
 
-    def quarantine_folder(self, folder: Path, now: datetime) -> None:
-        """Tell of a folder whose name is no name; nothing in it is looked at."""
-        path = ascii(str(folder))[1:-1]
-        reason = (
-            f"{path}: experiment: the folder's name is not a name. Use 1 to 128 letters, digits, dots, "
-            "dashes and underscores, the first a letter or digit; nothing in it is looked at."
-        )
-        digest = hashlib.sha256(reason.encode()).hexdigest()
-        if self._status("training", path, digest) is None:
-            kept_as = keep_aside(self.drive, Path(path), b"", digest, reason, now)
-            self._record("training", safe_label(folder.name), path, digest, reason, kept_as, now)
+    def folder_asides(self, folders: Iterable[str]) -> list[Aside]:
+        """Return what is told of folders whose names are no names; nothing in them is looked at."""
+        found = []
+        for folder in folders:
+            path = ascii(folder)[1:-1]
+            reason = (
+                f"{path}: experiment: the folder's name is not a name. Use 1 to 128 letters, digits, dots, "
+                "dashes and underscores, the first a letter or digit; nothing in it is looked at."
+            )
+            digest = hashlib.sha256(reason.encode()).hexdigest()
+            if self._status("training", path, digest) is None:
+                label = safe_label(Path(folder).name)
+                found.append(
+                    Aside(
+                        stage="training", experiment=label, path=path, raw=b"", sha256=digest, reason=reason
+                    )
+                )
+        return found
 
-    def _record(
-        self, stage: str, experiment: str, path: str, sha256: str, reason: str, kept_as: str, now: datetime
-    ) -> None:
-        self.store.record(
-            SignalQuarantined(
-                experiment=experiment, stage=stage, path=path, sha256=sha256, reason=reason, kept_as=kept_as
-            ),
-            now,
-        )
-        log.error("quarantined: %s", reason, extra={"experiment": experiment, "stage": stage})
+    def put_aside(self, asides: Sequence[Aside], kept_as: Sequence[str], now: datetime) -> None:
+        """Record what was put into the quarantine."""
+        for one, entry in zip(asides, kept_as, strict=True):
+            self.store.record(
+                SignalQuarantined(
+                    experiment=one.experiment,
+                    stage=one.stage,
+                    path=one.path,
+                    sha256=one.sha256,
+                    reason=one.reason,
+                    kept_as=entry,
+                ),
+                now,
+            )
+            context = {"experiment": one.experiment, "stage": one.stage}
+            log.error("quarantined: %s", one.reason, extra=context)

@@ -39,6 +39,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     parent_id: int | None = None
     not_before: datetime | None = None
     job_id: str | None = None
+    script_path: str | None = None
+    """set when this watcher, or one before it, recorded the submission"""
     submitted_at: datetime | None = None
     started_at: datetime | None = None
     scheduler_state: str | None = None
@@ -49,14 +51,17 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """the last lines of the job's error output, as the job told"""
     failure_class: str | None = None
     retry_at: datetime | None = None
+    nodes: str | None = None
+    restarts: int = 0
+    cancel_requested_at: datetime | None = None
+    requested_by: str | None = None
+    """who asked for a cancellation or another attempt"""
+    requested_resources: Mapping[str, str] = {}
+    """memory and time that somebody asked for with the next attempt"""
 
     @property
     def is_over(self) -> bool:
         return self.status in ("completed", "failed")
-
-    @property
-    def is_submitted(self) -> bool:
-        return self.job_id is not None
 
 
 def attempt_from_row(row: Mapping[str, Any]) -> Attempt:
@@ -78,6 +83,7 @@ def attempt_from_row(row: Mapping[str, Any]) -> Attempt:
         parent_id=row.get("training_run_id", row.get("evaluation_job_id")),
         not_before=moment("not_before"),
         job_id=row["slurm_job_id"],
+        script_path=row["script_path"],
         submitted_at=moment("submitted_at"),
         started_at=moment("started_at"),
         scheduler_state=row["scheduler_state"],
@@ -87,6 +93,11 @@ def attempt_from_row(row: Mapping[str, Any]) -> Attempt:
         error_tail=tuple(metadata.get("error_tail", ())),
         failure_class=row["failure_class"],
         retry_at=moment("retry_at"),
+        nodes=row["nodes"],
+        restarts=row["restarts"],
+        cancel_requested_at=moment("cancel_requested_at"),
+        requested_by=row["requested_by"],
+        requested_resources=msgspec.json.decode(row["requested_resources"], type=dict[str, str]),
     )
 
 
@@ -99,6 +110,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """since when the scheduler, when asked, has not listed the job"""
     over_since: datetime | None = None
     """since when the job is known to be over, by the scheduler's or the job's own word"""
+    was_looked_for: bool = True
+    """whether the drive was looked at for this job, after the scheduler told; else nothing is concluded"""
     has_done_signal: bool = False
     """the stage's done signal names this job, and what it announces is there and valid"""
     problem: str | None = None
@@ -113,6 +126,8 @@ class StageFacts(Struct, frozen=True, kw_only=True):
     trigger: Trigger | None = None
     attempt: Attempt | None = None
     evidence: Evidence = Evidence()
+    claimed_by: str | None = None
+    """the job that claimed the attempt on the drive, though this watcher knows of none that it submitted"""
     look_up_at: datetime | None = None
     """set while it is in doubt whether the attempt was submitted: when its name is to be looked up"""
     look_up_until: datetime | None = None

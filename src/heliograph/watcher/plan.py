@@ -6,14 +6,11 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from heliograph.config import Resources, WatcherConfig
+from heliograph.config import Resources, StageSettings, WatcherConfig
 from heliograph.executors.base import FailureClass, JobReport, JobState
 from heliograph.executors.failures import classify
 from heliograph.watcher.facts import Attempt, Evidence, StageFacts, Trigger
-from heliograph.watcher.policy import escalate, make_token, next_attempt_at
-
-# A drive may show a job's last files a little after the scheduler says that the job is over.
-GRACE_S = 30.0
+from heliograph.watcher.policy import escalate, make_token, next_attempt_at, with_requested
 
 
 class Queue(Struct, frozen=True, kw_only=True):
@@ -47,6 +44,23 @@ class LookUp(Struct, frozen=True):
     is_last: bool
 
 
+class Adopt(Struct, frozen=True):
+    """Take over the job that claimed an attempt: an earlier watcher submitted it, and its record is lost."""
+
+    experiment: str
+    stage: str
+    attempt: Attempt
+    job_id: str
+
+
+class Cancel(Struct, frozen=True):
+    """Have the scheduler end the attempt's job."""
+
+    experiment: str
+    stage: str
+    attempt: Attempt
+
+
 class Observe(Struct, frozen=True):
     """Record what the scheduler tells anew."""
 
@@ -55,6 +69,8 @@ class Observe(Struct, frozen=True):
     token: str
     state: str
     reason: str | None
+    nodes: str | None = None
+    restarts: int | None = None
 
 
 class Conclude(Struct, frozen=True, kw_only=True):
@@ -68,9 +84,10 @@ class Conclude(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     exit_code: int | None = None
     retry_at: datetime | None = None
+    nodes: str | None = None
 
 
-Action = Queue | Submit | LookUp | Observe | Conclude
+Action = Queue | Submit | LookUp | Adopt | Cancel | Observe | Conclude
 
 
 def plan(facts: list[StageFacts], config: WatcherConfig, now: datetime) -> list[Action]:
@@ -83,21 +100,34 @@ def plan_stage(facts: StageFacts, config: WatcherConfig, now: datetime) -> list[
     attempt = facts.attempt
     if attempt is None or attempt.is_over:
         return _plan_next_attempt(facts, config)
-    if not attempt.is_submitted:
+    if attempt.job_id is None:
         return _plan_submission(facts, attempt, now)
+    if attempt.script_path is None:  # the job told of itself before its submission was recorded
+        return [Adopt(facts.experiment, facts.stage, attempt, attempt.job_id)]
     return _plan_in_flight(facts, attempt, config, now)
 
 
 def _plan_next_attempt(facts: StageFacts, config: WatcherConfig) -> list[Action]:
-    """New content of the trigger is new work; a failed attempt with a time for the next gets its next."""
+    """New content of the trigger is new work, once: a drive may show old content again for a moment. An
+    attempt with a time for the next gets its next."""
     trigger, last = facts.trigger, facts.attempt
     settings = config.stages[facts.stage]
-    if trigger and (last is None or trigger.sha256 != last.signal_sha256):
-        return [_queue(facts, trigger, trigger.attempts_so_far + 1, settings.resources)]
-    if last and last.status == "failed" and last.retry_at and trigger:
-        resources = escalate(last.resources, last.failure_class, last.error_message or "", settings)
+    if trigger is None:
+        return []
+    if last is None or trigger.sha256 != last.signal_sha256:
+        is_new = trigger.attempts_so_far == 0
+        return [_queue(facts, trigger, 1, settings.resources)] if is_new else []
+    if last.retry_at is not None:
+        resources = resources_of_next(last, settings)
         return [_queue(facts, trigger, last.number + 1, resources, last.retry_at)]
     return []
+
+
+def resources_of_next(last: Attempt, settings: StageSettings) -> Resources:
+    """Return what the next attempt asks for: more of what the last one lacked, or what a person asked for,
+    up to the configured most."""
+    resources = escalate(last.resources, last.failure_class, last.error_message or "", settings)
+    return with_requested(resources, last.requested_resources, settings)
 
 
 def _queue(
@@ -117,11 +147,16 @@ def _queue(
 
 
 def _plan_submission(facts: StageFacts, attempt: Attempt, now: datetime) -> list[Action]:
+    if facts.claimed_by is not None:
+        return [Adopt(facts.experiment, facts.stage, attempt, facts.claimed_by)]
     if facts.look_up_at is not None:
         if now < facts.look_up_at:
             return []
         is_last = facts.look_up_until is None or now >= facts.look_up_until
         return [LookUp(facts.experiment, facts.stage, attempt, is_last)]
+    if attempt.cancel_requested_at is not None:
+        told = f"cancelled before it was submitted, as {attempt.requested_by} asked"
+        return [_conclude(facts, attempt, "failed", failure_class=FailureClass.CANCELLED, reason=told)]
     if attempt.not_before is not None and now < attempt.not_before:
         return []
     return [Submit(facts.experiment, facts.stage, attempt)]
@@ -136,27 +171,34 @@ def _plan_in_flight(
     last thing that a stage writes, and to run it again would only trigger the next stage a second time.
     """
     evidence, report = facts.evidence, facts.evidence.report
-    exit_code = _exit_code(attempt, report)
-    ended_from_outside = report is not None and report.state.is_over and attempt.exit_code is None
-    if evidence.has_done_signal and (exit_code == 0 or ended_from_outside):
-        return [_conclude(facts, attempt, "completed", exit_code=exit_code)]
-    if report is not None and report.state.is_over and report.state is not JobState.COMPLETED:
-        return [
-            _failed(
-                facts,
-                attempt,
-                classify(report, attempt.exit_code, attempt.error_tail),
-                _told(report),
-                config,
-                now,
-            )
-        ]
-    if exit_code == 0 and _for_longer_than(evidence.over_since, GRACE_S, now):
-        told = evidence.problem or "the job ended with exit code 0, but its signal is missing"
-        return [_failed(facts, attempt, FailureClass.TRANSIENT, told, config, now)]
-    if report is None and _for_longer_than(evidence.missing_since, config.vanished_after_s, now):
-        return [_vanished(facts, attempt, evidence, config, now)]
+    if not evidence.was_looked_for:
+        return _observe(facts, attempt, report)
+    verdict = _verdict(facts, attempt, config, now)
+    if verdict is not None:
+        return [verdict]
+    if attempt.cancel_requested_at is not None and evidence.over_since is None:
+        return [Cancel(facts.experiment, facts.stage, attempt)]
     return _observe(facts, attempt, report)
+
+
+def _verdict(facts: StageFacts, attempt: Attempt, config: WatcherConfig, now: datetime) -> Conclude | None:
+    """Return the verdict on a job in flight; None while there is none."""
+    evidence, report = facts.evidence, facts.evidence.report
+    exit_code = _exit_code(attempt, report)
+    ended_from_outside = attempt.exit_code is None and (
+        evidence.missing_since is not None if report is None else report.state.is_over
+    )
+    if evidence.has_done_signal and (exit_code == 0 or ended_from_outside):
+        return _conclude(facts, attempt, "completed", exit_code=exit_code)
+    if report is not None and report.state.is_over and report.state is not JobState.COMPLETED:
+        kind = classify(report, attempt.exit_code, attempt.error_tail)
+        return _failed(facts, attempt, kind, _told(report), config, now)
+    if exit_code == 0 and _for_longer_than(evidence.over_since, config.signal_grace_s, now):
+        told = evidence.problem or "the job ended with exit code 0, but its signal is missing"
+        return _failed(facts, attempt, FailureClass.TRANSIENT, told, config, now)
+    if report is None and _for_longer_than(evidence.missing_since, config.vanished_after_s, now):
+        return _vanished(facts, attempt, evidence, config, now)
+    return None
 
 
 def _exit_code(attempt: Attempt, report: JobReport | None) -> int | None:
@@ -189,6 +231,9 @@ def _failed(
 ) -> Conclude:
     settings = config.stages[facts.stage]
     told = [facts.evidence.problem or attempt.error_message, scheduler_says]
+    if attempt.cancel_requested_at is not None:
+        failure_class = FailureClass.CANCELLED
+        told.insert(0, f"cancelled, as {attempt.requested_by} asked")
     reasons = list(dict.fromkeys(text for text in told if text))
     return _conclude(
         facts,
@@ -198,6 +243,7 @@ def _failed(
         reason=" | ".join(reasons),
         exit_code=attempt.exit_code,
         retry_at=next_attempt_at(failure_class, attempt.number, settings, config.retry, attempt.token, now),
+        nodes=facts.evidence.report.nodes if facts.evidence.report else None,
     )
 
 
@@ -231,6 +277,7 @@ def _conclude(
     reason: str | None = None,
     exit_code: int | None = None,
     retry_at: datetime | None = None,
+    nodes: str | None = None,
 ) -> Conclude:
     return Conclude(
         experiment=facts.experiment,
@@ -241,6 +288,7 @@ def _conclude(
         reason=reason,
         exit_code=exit_code,
         retry_at=retry_at,
+        nodes=nodes,
     )
 
 
@@ -248,6 +296,8 @@ def _observe(facts: StageFacts, attempt: Attempt, report: JobReport | None) -> l
     if report is None or report.state.is_over or report.state is JobState.UNKNOWN:
         return []
     reason = report.reason if report.state is JobState.PENDING else None
-    if (report.state.value, reason) == (attempt.scheduler_state, attempt.pending_reason):
+    nodes, restarts = report.nodes or attempt.nodes, report.restarts or attempt.restarts
+    told = (report.state.value, reason, nodes, restarts)
+    if told == (attempt.scheduler_state, attempt.pending_reason, attempt.nodes, attempt.restarts):
         return []
-    return [Observe(facts.experiment, facts.stage, attempt.token, report.state.value, reason)]
+    return [Observe(facts.experiment, facts.stage, attempt.token, *told)]

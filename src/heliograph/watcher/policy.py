@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -60,6 +61,16 @@ def escalate(
         changes["mem"] = _larger_mem(resources.mem, settings.most_mem)
     if timed_out or not out_of_memory:
         changes["time"] = _larger_time(resources.time, settings.most_time)
+    return msgspec.structs.replace(resources, **changes)
+
+
+def with_requested(resources: Resources, asked: Mapping[str, str], settings: StageSettings) -> Resources:
+    """Return resources with the memory and time that a person asked for, up to the configured most."""
+    changes = {}
+    if mem := asked.get("mem"):
+        changes["mem"] = min(mem, settings.most_mem, key=mem_mb)
+    if time := asked.get("time"):
+        changes["time"] = min(time, settings.most_time, key=time_s)
     return msgspec.structs.replace(resources, **changes)
 
 

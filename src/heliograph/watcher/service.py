@@ -5,52 +5,110 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
+from heliograph import logs
 from heliograph.config import WatcherConfig, load_watcher_config, local_state_folder
 from heliograph.drive import Drive
+from heliograph.errors import DriveBusy, DriveUnavailable, HeliographError
 from heliograph.executors.base import Executor
 from heliograph.executors.choose import choose_executor, executor_by_name
 from heliograph.names import utc_now
 from heliograph.stages.builtin import STAGES
-from heliograph.state import journal
-from heliograph.state.lease import Lease
-from heliograph.state.settle import live_folder
+from heliograph.state.lease import DEAD_AFTER_S, Owner
+from heliograph.state.rebuild import open_level
 from heliograph.state.store import Store
 from heliograph.watcher.bell import Bell
 from heliograph.watcher.daemon import Setup, Watcher, resident_mb, run
+from heliograph.watcher.guard import Guard
+from heliograph.watcher.hands import HandsSetup
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+_LEAVE_WITHIN_S = 2.0
 
 
-def serve(drive: Drive, *, once: bool = False, until_idle: bool = False) -> None:
+def serve(drive: Drive, *, level: str = "INFO", once: bool = False, until_idle: bool = False) -> None:
     """Watch a drive until SIGTERM or SIGINT, or for one pass, or until nothing is left to do.
 
     Raises LeaseHeld where another watcher serves the drive.
     """
+    drive_id = drive.read_id()
     config = load_watcher_config(drive)
-    folder = local_state_folder(config.state_folder) / drive.read_id()
-    bell = Bell(watching=_wants_file_events(config, drive) and not once)
+    folder = local_state_folder(config.state_folder) / drive_id
+    log_file = folder / "watcher.log"
+    folder.mkdir(parents=True, exist_ok=True)
+    log_file.touch()
+    logs.set_up(level, file=log_file)
+    os.chdir("/")  # whoever stands in a folder of the drive hangs with it, and its jobs begin there
+    bell = Bell(watching=wants_file_events(config, drive) and not once)
     stop = _StopFlag(bell)
-    lease = Lease(drive)
-    lease.take(utc_now())
+    guard = Guard(
+        HandsSetup(
+            root=str(drive.root),
+            drive_id=drive_id,
+            stages=tuple(stage.name for stage in STAGES),
+            settle_s=config.detection.settle_s,
+            owner=Owner.here(),
+        ),
+        wait_s=config.detection.answer_within_s,
+        give_up_after_s=config.detection.give_up_after_s,
+    )
     try:
-        with Store(live_folder(folder.parent, drive)) as store:
-            journal.catch_up(drive, store)
-            watcher = _build(drive, store, lease, config, folder, bell)
-            log.info("watching %s with %s (%.0f MB)", drive.root, watcher.executor_name, resident_mb())
-            if once:
-                watcher.start(utc_now())
-                watcher.tick(utc_now())
-            else:
-                run(watcher, utc_now, stop.is_set, until_idle=until_idle)
-            watcher.finish(utc_now())
-            log.info("stopped")
+        if not _patiently(lambda: guard.take_lease(utc_now(), DEAD_AFTER_S), stop.is_set):
+            return
+        try:
+            with open_level(drive, folder / "live", utc_now()) as store:
+                watcher = _build(drive, guard, store, config, folder, bell, log_file)
+                log.info("watching %s with %s (%.0f MB)", drive.root, watcher.executor_name, resident_mb())
+                if once:
+                    watcher.start(utc_now())
+                    _patiently(lambda: watcher.tick(utc_now()), stop.is_set)
+                else:
+                    run(watcher, utc_now, stop.is_set, until_idle=until_idle)
+                log.info("stopping")
+                _within(_LEAVE_WITHIN_S, lambda: watcher.finish(utc_now()))
+        finally:
+            _within(_LEAVE_WITHIN_S, guard.release_lease)
     finally:
-        lease.release()
+        guard.close()
         bell.close()
+
+
+def _patiently(call: Callable[[], T], should_stop: Callable[[], bool]) -> bool:
+    """Repeat a call until the drive has answered, or until told to stop; tell whether it has."""
+    told = False
+    while not should_stop():
+        try:
+            call()
+            return True
+        except DriveBusy:
+            continue
+        except DriveUnavailable as error:
+            if not told:
+                log.error("nothing can be done now, it is tried again: %s", error)  # noqa: TRY400 - no fault of ours
+            told = True
+            time.sleep(0.2)
+    return False
+
+
+def _within(seconds: float, call: Callable[[], None]) -> None:
+    """Do something before leaving, if the drive lets us; what is not done now, the next watcher does."""
+    give_up_at = time.monotonic() + seconds
+    while time.monotonic() < give_up_at:
+        try:
+            call()
+            return
+        except DriveBusy:
+            continue
+        except (HeliographError, OSError) as error:
+            log.warning("left undone, the next watcher does it: %s", error)
+            return
 
 
 class _StopFlag:
@@ -70,13 +128,16 @@ class _StopFlag:
         return self._set
 
 
-def _wants_file_events(config: WatcherConfig, drive: Drive) -> bool:
-    asked = config.detection.inotify
-    return asked == "on" or (asked == "auto" and not drive.is_network())
+def wants_file_events(config: WatcherConfig, drive: Drive) -> bool:
+    """Tell whether inotify is to ring: as configured, or else on a local drive."""
+    asked, kind = config.detection.inotify, config.detection.file_system
+    if asked == "auto":
+        return kind == "local" or (kind == "auto" and not drive.is_network())
+    return asked == "on"
 
 
 def _build(
-    drive: Drive, store: Store, lease: Lease, config: WatcherConfig, folder: Path, bell: Bell
+    drive: Drive, guard: Guard, store: Store, config: WatcherConfig, folder: Path, bell: Bell, log_file: Path
 ) -> Watcher:
     chosen = choose_executor(config, folder)
 
@@ -92,8 +153,8 @@ def _build(
     return Watcher(
         Setup(
             drive=drive,
+            hands=guard,
             store=store,
-            lease=lease,
             config=config,
             stages=STAGES,
             executor=by_name,
@@ -101,5 +162,6 @@ def _build(
             state_folder=folder,
             variables=variables,
             bell=bell,
+            log_file=log_file,
         )
     )

@@ -1,10 +1,10 @@
-"""Submitting an attempt: render, hand in, record; and looking up what may have been handed in before."""
+"""Dealing with the executor: submit, look up what may have been submitted before, adopt, cancel."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,16 +14,17 @@ from heliograph.config import WatcherConfig
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import PollFailed, SubmissionDoubtful, SubmissionRefused
-from heliograph.executors.base import Executor, FailureClass
+from heliograph.executors.base import Executor, FailureClass, JobReport
 from heliograph.files import write_atomic
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
 from heliograph.stages.render import ScriptValues, build_script
 from heliograph.stages.stage import Stage
 from heliograph.state.store import Store
-from heliograph.watcher.plan import LookUp, Submit
+from heliograph.watcher.plan import Adopt, Cancel, LookUp, Submit
 from heliograph.watcher.policy import one_line, retry_delay
 
 log = logging.getLogger(__name__)
+CANCEL_AGAIN_S = 30.0
 ExecutorByName = Callable[[str], Executor]
 
 
@@ -75,6 +76,9 @@ class Submitter:
         self.scripts = scripts
         self.variables = variables
         self.doubts: dict[str, Doubt] = {}
+        self.to_show: dict[str, bytes] = {}
+        """batch scripts of which people get a copy on the drive: {file name: content}"""
+        self._cancelled_at: dict[str, datetime] = {}
         self._refusals: dict[str, int] = {}
         self._rate = RateLimit(config.slurm.submissions_per_minute)
 
@@ -87,7 +91,7 @@ class Submitter:
         """Hand an attempt in.
 
         1. The intent is committed already (`attempt.queued`).
-        2. The script is written, under the token's name on the local disk, and on the drive for people.
+        2. The script is written on the local disk, under the token's name.
         3. The executor takes it, or refuses it, or leaves it in doubt.
         4. The id is recorded. Dying between 3 and 4 leaves a doubt, which the next start resolves.
         """
@@ -124,10 +128,33 @@ class Submitter:
         self.scripts.mkdir(parents=True, exist_ok=True)
         script = self.scripts / f"{attempt.token}.sh"
         write_atomic(script, text, mode=0o755)
-        write_atomic(self.drive.scripts / stage.script_name(action.experiment), text, mode=0o755)
+        self.to_show[stage.script_name(action.experiment)] = text
         return script
 
-    def _record_submitted(self, action: Submit | LookUp, job_id: str, now: datetime, adopted: bool) -> None:
+    def adopt(self, action: Adopt, now: datetime) -> None:
+        """Take over a job that claimed the attempt."""
+        self._record_submitted(action, action.job_id, now, adopted=True)
+
+    def cancel(self, action: Cancel, now: datetime) -> None:
+        """Ask the scheduler to end the job; again when it has not ended half a minute later."""
+        attempt = action.attempt
+        asked = self._cancelled_at.get(attempt.token)
+        if attempt.job_id is None or (asked and abs((now - asked).total_seconds()) < CANCEL_AGAIN_S):
+            return
+        job_name = self.stages[action.stage].job_name(action.experiment, attempt.token)
+        try:
+            with durable("cancel", job_name):
+                self.executor(attempt.executor).cancel(attempt.job_id, job_name)
+        except PollFailed as error:
+            log.warning("%s", error, extra=_context(action))
+            return
+        self._cancelled_at[attempt.token] = now
+        who = attempt.requested_by
+        log.info("cancelled, as %s asked", who, extra=_context(action) | {"job_id": attempt.job_id})
+
+    def _record_submitted(
+        self, action: Submit | LookUp | Adopt, job_id: str, now: datetime, adopted: bool
+    ) -> None:
         stage = self.stages[action.stage]
         self.doubts.pop(action.attempt.token, None)
         self.store.record(
@@ -178,25 +205,38 @@ class Submitter:
             now,
         )
 
-    def look_up(self, action: LookUp, now: datetime) -> None:
-        """Adopt the job of that name; with none after the settle time, the doubt ends."""
-        attempt = action.attempt
-        job_name = self.stages[action.stage].job_name(action.experiment, attempt.token)
-        try:
-            found = self.executor(attempt.executor).find(job_name)
-        except PollFailed as error:
-            log.warning("%s", error, extra=_context(action))
-            later = now + timedelta(seconds=self.executor(attempt.executor).poll_every_s)
-            self.doubts[attempt.token] = Doubt(look_up_at=later, until=later)
-            return
-        if found:
+    def look_up(self, actions: Sequence[LookUp], now: datetime) -> None:
+        """Adopt the jobs of these names, asked for in one call an executor; with none after the settle time,
+        the doubt ends."""
+        by_executor: dict[str, dict[str, LookUp]] = {}
+        for action in actions:
+            job_name = self.stages[action.stage].job_name(action.experiment, action.attempt.token)
+            by_executor.setdefault(action.attempt.executor, {})[job_name] = action
+        for name, asked in by_executor.items():
+            try:
+                with durable("find", name):
+                    found = self.executor(name).find(list(asked))
+            except PollFailed as error:
+                log.warning("%s", error)
+                later = now + timedelta(seconds=self.executor(name).poll_every_s)
+                self.doubts |= {one.attempt.token: Doubt(later, later) for one in asked.values()}
+                continue
+            for job_name, action in asked.items():
+                self._looked_up(action, found.get(job_name), now)
+
+    def _looked_up(self, action: LookUp, found: Sequence[JobReport] | None, now: datetime) -> None:
+        token = action.attempt.token
+        if found is None:  # who could tell did not
+            later = now + timedelta(seconds=self.executor(action.attempt.executor).poll_every_s)
+            self.doubts[token] = Doubt(later, later)
+        elif found:
             self._record_submitted(action, found[0].job_id, now, adopted=True)
         elif action.is_last:
-            self.doubts.pop(attempt.token, None)
+            self.doubts.pop(token, None)
         else:
-            doubt = self.doubts[attempt.token]
-            self.doubts[attempt.token] = Doubt(look_up_at=doubt.until, until=doubt.until)
+            until = self.doubts[token].until
+            self.doubts[token] = Doubt(look_up_at=until, until=until)
 
 
-def _context(action: Submit | LookUp) -> dict[str, str]:
+def _context(action: Submit | LookUp | Adopt | Cancel) -> dict[str, str]:
     return {"experiment": action.experiment, "stage": action.stage, "token": action.attempt.token}

@@ -175,17 +175,17 @@ def test_what_nobody_foresaw_in_one_experiment_does_not_stop_the_others(
     for name in ("a-bad", "z-good"):
         publish_training(drive, name)
     with watching(drive, state, python) as watcher:
-        look = watcher.looker.look
+        look = watcher.hands.looker.look
 
         def broken(experiment: str, now: datetime) -> object:
             if experiment == "a-bad":
                 raise RuntimeError("nobody foresaw this")
             return look(experiment, now)
 
-        watcher.looker.look = broken  # type: ignore[method-assign,assignment]
+        watcher.hands.looker.look = broken  # type: ignore[method-assign,assignment]
         tick_until_idle(watcher)
         assert statuses(watcher, "analysis") == ["completed"]
-        watcher.looker.look = look  # type: ignore[method-assign]
+        watcher.hands.looker.look = look  # type: ignore[method-assign]
 
 
 def test_a_watcher_that_is_stopped_goes_on_where_it_left(
@@ -207,8 +207,7 @@ def test_an_intent_without_a_submission_is_looked_up_then_submitted(
     """The watcher died between the intent and the submission."""
     publish_training(drive, "e1")
     with watching(drive, state, python) as watcher:
-        watcher.tick(utc_now())
-        assert statuses(watcher, "evaluation") == ["queued"]
+        tick_until(watcher, lambda: statuses(watcher, "evaluation") == ["queued"])
         assert starts(fake) == []
     with watching(drive, state, python) as watcher:
         assert len(watcher.submitter.doubts) == 1
@@ -223,7 +222,7 @@ def test_a_submission_that_was_not_recorded_is_adopted(
     publish_training(drive, "e1")
     (fake / "e1-evaluation").write_text("slow 1")
     with watching(drive, state, python) as watcher:
-        watcher.tick(utc_now())
+        tick_until(watcher, lambda: statuses(watcher, "evaluation") == ["queued"])
         watcher.submitter._record_submitted = lambda *_, **__: None  # type: ignore[method-assign]
         watcher.tick(utc_now())
         assert watcher.store.rows("evaluation", "jobs")[0]["submitted_at"] is None

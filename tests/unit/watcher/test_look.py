@@ -49,7 +49,7 @@ def test_a_half_written_signal_becomes_good_when_it_is_whole(drive: Drive, looke
     seen, broken = looker.look("e1", NOW + timedelta(seconds=60))
     assert list(seen) == [TRAINING]
     assert broken == []
-    assert looker.broken_experiments() == set()
+    assert looker.unsettled() == set()
 
 
 def test_a_signal_that_goes_on_changing_is_never_put_aside(drive: Drive, looker: Looker) -> None:
@@ -122,7 +122,8 @@ def test_evidence_is_this_jobs_signal_with_valid_outputs(drive: Drive, looker: L
     assert looker.evidence(evaluation, "17", seen) == (True, None)
     assert looker.evidence(evaluation, "18", seen) == (False, None)
     (drive.metrics("e1") / "dataset=pairs" / "metric=accuracy" / "final.parquet").write_bytes(b"PAR1 cut")
-    has_done, problem = looker.evidence(evaluation, "17", seen)
+    assert looker.evidence(evaluation, "17", seen) == (True, None), "what was valid is not checked again"
+    has_done, problem = Looker(drive, STAGES, settle_s=2).evidence(evaluation, "17", seen)
     assert not has_done
     assert "not whole Parquet" in str(problem)
 

@@ -10,7 +10,6 @@ from heliograph.config import Resources, WatcherConfig
 from heliograph.executors.base import FailureClass, JobReport, JobState
 from heliograph.watcher.facts import Attempt, Evidence, StageFacts, Trigger
 from heliograph.watcher.plan import (
-    GRACE_S,
     Conclude,
     LookUp,
     Observe,
@@ -40,7 +39,9 @@ def attempt(**changes: Any) -> Attempt:
 
 
 def in_flight(**changes: Any) -> Attempt:
-    return attempt(**({"status": "running", "job_id": "17", "submitted_at": NOW} | changes))
+    return attempt(
+        **({"status": "running", "job_id": "17", "script_path": "s.sh", "submitted_at": NOW} | changes)
+    )
 
 
 def facts(**changes: Any) -> StageFacts:
@@ -87,11 +88,10 @@ def test_new_content_is_new_work_once_the_old_attempt_is_over() -> None:
     assert (action.number, action.signal_sha256) == (1, OTHER_SHA)
 
 
-def test_content_that_comes_back_gets_a_number_of_its_own() -> None:
+def test_content_that_comes_back_is_no_new_work() -> None:
+    """A network drive may show what was there before for a moment; who wants it again asks for it."""
     back = Trigger(SHA, "/in", attempts_so_far=1)
-    action = decide(trigger=back, attempt=in_flight(status="completed", signal_sha256=OTHER_SHA))
-    assert action.number == 2
-    assert action.token != make_token("e1", "evaluation", SHA, 1)
+    assert decide(trigger=back, attempt=in_flight(status="completed", signal_sha256=OTHER_SHA)) is None
 
 
 # submission -------------------------------------------------------------------------------------------
@@ -138,8 +138,10 @@ def test_a_job_that_was_ended_after_its_signal_has_done_its_work(state: JobState
 
 def test_exit_code_zero_without_its_signal_fails_after_a_grace() -> None:
     evidence = Evidence(over_since=NOW, report=report(JobState.COMPLETED))
-    assert decide(after_s=GRACE_S - 1, attempt=in_flight(exit_code=0), evidence=evidence) is None
-    action = decide(after_s=GRACE_S, attempt=in_flight(exit_code=0), evidence=evidence)
+    assert (
+        decide(after_s=CONFIG.signal_grace_s - 1, attempt=in_flight(exit_code=0), evidence=evidence) is None
+    )
+    action = decide(after_s=CONFIG.signal_grace_s, attempt=in_flight(exit_code=0), evidence=evidence)
     assert isinstance(action, Conclude)
     assert "its signal is missing" in str(action.reason)
     assert action.retry_at is not None
@@ -197,7 +199,7 @@ def test_a_job_that_left_its_own_word_has_not_vanished() -> None:
 def test_what_the_scheduler_tells_anew_is_recorded_once() -> None:
     pending = Evidence(report=report(JobState.PENDING, reason="Resources"))
     assert decide(attempt=in_flight(), evidence=pending) == Observe(
-        "e1", "evaluation", in_flight().token, "PENDING", "Resources"
+        "e1", "evaluation", in_flight().token, "PENDING", "Resources", None, 0
     )
     known = in_flight(scheduler_state="PENDING", pending_reason="Resources")
     assert decide(attempt=known, evidence=pending) is None

@@ -93,6 +93,15 @@ UNION
 SELECT experiment_name FROM {jobs} ended WHERE retry_at IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM {jobs} later WHERE later.experiment_name = ended.experiment_name AND later.id > ended.id);
 
+-- name: open_work
+-- The same as open_attempts, but only what each pass needs.
+SELECT experiment_name, token, executor, slurm_job_id FROM {jobs}
+WHERE status IN ('queued', 'running') AND executor <> 'by hand' ORDER BY id;
+
+-- name: known_signals
+-- Each content of the trigger that has had an attempt.
+SELECT DISTINCT experiment_name, signal_sha256 FROM {jobs} WHERE executor <> 'by hand';
+
 -- name: open_attempts
 -- Attempts that have not ended, in the order in which they were queued.
 SELECT * FROM {jobs} WHERE status IN ('queued', 'running') AND executor <> 'by hand' ORDER BY id;
