@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,16 +122,24 @@ class LocalExecutor:
         argv += [str(self._kill_wait_s), job_name, str(script.absolute())]
         return parse_taken(run_command(argv, clean_environment(self._environ), _TAKE_S))
 
-    def find(self, job_name: str) -> list[JobReport]:
-        """Look a name up in all records that are kept."""
-        reports = (self._report(number) for number in self._numbers())
-        return [report for report in reports if report is not None and report.name == job_name]
+    def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
+        """Look names up in all records that are kept."""
+        found: dict[str, list[JobReport]] = {check_job_name(name): [] for name in names}
+        for number in self._numbers():
+            report = self._report(number)
+            if report is not None and report.name in found:
+                found[report.name].append(report)
+        return found
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
-        """Read the records of these jobs."""
+        """Read the records of these jobs. One whose records cannot be read is UNKNOWN."""
         found = {}
         for job_id, name in jobs.items():
-            report = self._report(_number(job_id))
+            try:
+                report = self._report(_number(job_id))
+            except PollFailed as error:
+                why = error.facts["reason"]
+                report = JobReport(job_id=job_id, name=name, state=JobState.UNKNOWN, reason=why)
             if report is not None and report.name == name:
                 found[job_id] = report
         return found

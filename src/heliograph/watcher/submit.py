@@ -17,6 +17,7 @@ from heliograph.errors import PollFailed, SubmissionDoubtful, SubmissionRefused
 from heliograph.executors.base import Executor, FailureClass
 from heliograph.files import write_atomic
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
+from heliograph.stage_settings import stage_settings
 from heliograph.stages.render import ScriptValues, build_script
 from heliograph.stages.stage import Stage
 from heliograph.state.store import Store
@@ -120,7 +121,8 @@ class Submitter:
             resources=attempt.resources,
             variables=self.variables,
         )
-        text = build_script(stage, self.config.stages[stage.name], self.drive, values, self.python).encode()
+        settings = stage_settings(self.config, stage.name, action.experiment)
+        text = build_script(stage, settings, self.drive, values, self.python).encode()
         self.scripts.mkdir(parents=True, exist_ok=True)
         script = self.scripts / f"{attempt.token}.sh"
         write_atomic(script, text, mode=0o755)
@@ -183,7 +185,10 @@ class Submitter:
         attempt = action.attempt
         job_name = self.stages[action.stage].job_name(action.experiment, attempt.token)
         try:
-            found = self.executor(attempt.executor).find(job_name)
+            answer = self.executor(attempt.executor).find([job_name])
+            if job_name not in answer:
+                raise PollFailed(executor=attempt.executor, reason=f"nobody could tell of {job_name}")
+            found = answer[job_name]
         except PollFailed as error:
             log.warning("%s", error, extra=_context(action))
             later = now + timedelta(seconds=self.executor(attempt.executor).poll_every_s)
