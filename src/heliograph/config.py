@@ -72,6 +72,37 @@ class StageSettings(Struct, forbid_unknown_fields=True, frozen=True):
     """how far memory may grow after an attempt that ran out of it"""
     most_time: SlurmTime = "24:00:00"
     """how far the time limit may grow after an attempt that ran into it"""
+    warn_before_end_s: Annotated[int, Meta(ge=0, le=86400)] = 120
+    """how long before its time limit a job is told to save what it has, at most a quarter of it; 0: not"""
+    compress_logs_over_mb: Annotated[int, Meta(ge=1, le=1 << 20)] = 16
+    """a log that is larger at the job's end is kept as .log.gz, and its end as it was"""
+    array: bool = False
+    """evaluate the checkpoints of an experiment side by side, as one job array with a task for each"""
+    array_at_once: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """how many tasks of a job array run at the same time"""
+
+
+_DEFAULT_STAGES = {
+    "evaluation": StageSettings(),
+    "analysis": StageSettings(resources=Resources(time="04:00:00", mem="64G", cpus_per_task=16)),
+}
+
+
+class ExperimentSettings(Struct, forbid_unknown_fields=True, frozen=True):
+    """What is different for some experiments."""
+
+    match: Annotated[str, Meta(pattern=whole(r"[A-Za-z0-9*?\[\]!._-]{1,256}"), description="as in a shell")]
+    """names of experiments: big-* or seed_[0-9]"""
+    stages: dict[Name, dict[str, Any]] = {}
+    """keys as in stages; only what is written here changes, resources one by one"""
+
+    def __post_init__(self) -> None:
+        for stage, changes in self.stages.items():
+            try:
+                msgspec.convert(changes, StageSettings, strict=True)
+            except msgspec.ValidationError as error:
+                problem, _, at = str(error).partition(" - at `$")
+                raise ValueError(f"{problem} - at `$.stages.{stage}{at.rstrip('`')}`") from None
 
 
 class Detection(Struct, forbid_unknown_fields=True, frozen=True):
@@ -147,13 +178,18 @@ class WatcherConfig(Struct, forbid_unknown_fields=True, frozen=True):
     retry: Retry = Retry()
     slurm: SlurmSettings = SlurmSettings()
     local: LocalSettings = LocalSettings()
-    stages: dict[Name, StageSettings] = field(
-        default_factory=lambda: {
-            "evaluation": StageSettings(),
-            "analysis": StageSettings(resources=Resources(time="04:00:00", mem="64G", cpus_per_task=16)),
-        }
-    )
+    stages: dict[Name, StageSettings] = field(default_factory=lambda: dict(_DEFAULT_STAGES))
     """how each stage's job is run; the keys are evaluation and analysis"""
+    experiments: list[ExperimentSettings] = []
+    """what is different for some experiments; of several entries that match, the later ones decide"""
+
+    def __post_init__(self) -> None:
+        places = {"stages": list(self.stages)}
+        places |= {f"experiments[{i}].stages": list(entry.stages) for i, entry in enumerate(self.experiments)}
+        for place, names in places.items():
+            if unknown := [name for name in names if name not in _DEFAULT_STAGES]:
+                raise ValueError(f"Object contains unknown field `{unknown[0]}` - at `$.{place}`")
+        msgspec.structs.force_setattr(self, "stages", _DEFAULT_STAGES | self.stages)
 
 
 class _UniqueKeys(yaml.CSafeLoader):
@@ -225,6 +261,7 @@ def load_config(path: Path, kind: type[T]) -> T:
 
 _UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<at>[^`]*)`)?")
 _OTHER = re.compile(r"(?P<problem>.*?)(?: - at (?P<key>`key` in )?`\$(?P<at>[^`]*)`)?$", re.DOTALL)
+_TWO_PLACES = re.compile(r" - at `\$([^`]*)` - at `\$([^`]*)`$")  # inside a value; where that value stands
 
 
 def parse_config(values: object, kind: type[T], *, file: object) -> T:
@@ -232,13 +269,15 @@ def parse_config(values: object, kind: type[T], *, file: object) -> T:
     try:
         return msgspec.convert(values, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise _explain(str(error), values, kind, file) from None
+        message = _TWO_PLACES.sub(r" - at `$\2\1`", str(error))
+        raise _explain(message, values, kind, file) from None
 
 
 def _explain(message: str, values: object, kind: type[Any], file: object) -> BadConfig:
     if unknown := _UNKNOWN_KEY.search(message):
         key, at = unknown["key"], (unknown["at"] or "").lstrip(".")
-        near = difflib.get_close_matches(key, _known_keys(kind), n=1, cutoff=0.6)
+        known = [*_known_keys(kind), *_DEFAULT_STAGES]
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
         remedy = f"Did you mean {near[0]}?" if near else "Remove it, or see the reference."
         where = f"{at}.{key}".lstrip(".")
         return BadConfig(file=file, field=where, problem="unknown key", value=key, remedy=remedy)

@@ -135,18 +135,18 @@ def record_jobs(tape: Recorder, lab: SlurmLab) -> None:
     for name, state in (("timeout", "TIMEOUT"), ("cancelled", "CANCELLED"), ("oom", "OUT_OF_MEMORY")):
         wait_until(lambda job=jobs[name], word=state: lab.state(job) == word, name)  # type: ignore[misc]
     for name, job in jobs.items():
-        tape.record(lab, f"squeue {name}", slurm_cli.build_squeue(job_ids=[job]))
+        tape.record(lab, f"squeue {name}", slurm_cli.build_squeue(job_ids=[job])[0])
         if "oom" in name:
             wait_until(lambda job=job: "OUT_OF" in lab.run("sacct", "-j", job), "accounted")  # type: ignore[misc]
-        tape.record(lab, f"sacct {name}", slurm_cli.build_sacct(job_ids=[job]))
+        tape.record(lab, f"sacct {name}", slurm_cli.build_sacct(job_ids=[job])[0])
     both = [jobs["ok"], jobs["exit3"]]
-    tape.record(lab, "squeue several", slurm_cli.build_squeue(job_ids=[*both, "99998"]))
-    tape.record(lab, "squeue by-name", slurm_cli.build_squeue(job_name="exit3"))
-    tape.record(lab, "squeue no-such-name", slurm_cli.build_squeue(job_name="nobody"))
-    tape.record(lab, "squeue unknown", slurm_cli.build_squeue(job_ids=["99999"]))
-    tape.record(lab, "squeue two-unknown", slurm_cli.build_squeue(job_ids=["99998", "99999"]))
-    tape.record(lab, "sacct several", slurm_cli.build_sacct(job_ids=[*both, "99998"]))
-    tape.record(lab, "sacct unknown", slurm_cli.build_sacct(job_ids=["99999"]))
+    tape.record(lab, "squeue several", slurm_cli.build_squeue(job_ids=[*both, "99998"])[0])
+    tape.record(lab, "squeue by-name", slurm_cli.build_squeue(job_names=["exit3"])[0])
+    tape.record(lab, "squeue no-such-name", slurm_cli.build_squeue(job_names=["nobody"])[0])
+    tape.record(lab, "squeue unknown", slurm_cli.build_squeue(job_ids=["99999"])[0])
+    tape.record(lab, "squeue two-unknown", slurm_cli.build_squeue(job_ids=["99998", "99999"])[0])
+    tape.record(lab, "sacct several", slurm_cli.build_sacct(job_ids=[*both, "99998"])[0])
+    tape.record(lab, "sacct unknown", slurm_cli.build_sacct(job_ids=["99999"])[0])
     tape.record(lab, "scancel ended", slurm_cli.build_scancel(jobs["ok"], "ok"))
     tape.record(lab, "scancel unknown", slurm_cli.build_scancel("99999", "nobody"))
 
@@ -154,7 +154,7 @@ def record_jobs(tape: Recorder, lab: SlurmLab) -> None:
 def record_trouble(tape: Recorder, lab: SlurmLab, kind: str) -> None:
     """What is said when nobody answers. Without munge, squeue and scancel never come back by themselves."""
     tape.sbatch(lab, kind)
-    tape.record(lab, f"squeue {kind}", slurm_cli.build_squeue(job_ids=["1"]), 20)
+    tape.record(lab, f"squeue {kind}", slurm_cli.build_squeue(job_ids=["1"])[0], 20)
     tape.record(lab, f"scancel {kind}", slurm_cli.build_scancel("1", "nobody"), 20)
     tape.record(lab, f"ping {kind}", slurm_cli.build_ping())
 
@@ -166,10 +166,10 @@ def main() -> None:
             record_submissions(tape, lab)
             record_jobs(tape, lab)
             lab.kill("slurmdbd")
-            tape.record(lab, "sacct dbd-down", slurm_cli.build_sacct(job_ids=["1"]))
+            tape.record(lab, "sacct dbd-down", slurm_cli.build_sacct(job_ids=["1"])[0])
         with SlurmLab() as lab:
             tape.record(lab, "ping up", slurm_cli.build_ping())
-            tape.record(lab, "sacct disabled", slurm_cli.build_sacct(job_ids=["1"]))
+            tape.record(lab, "sacct disabled", slurm_cli.build_sacct(job_ids=["1"])[0])
             with lab.frozen():
                 record_trouble(tape, lab, "frozen-controller")
                 tape.sbatch(lab, "our-timeout", timeout_s=0.5)

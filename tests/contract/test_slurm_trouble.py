@@ -56,8 +56,8 @@ def test_a_hung_controller_queues_the_job_all_the_same(bench: Bench, slurm_lab: 
     script = bench.script("exit 3")
     with slurm_lab.frozen(), pytest.raises(SubmissionDoubtful, match="Socket timed out"):
         bench.executor.submit(script, "test.doubt")
-    wait_until(lambda: bench.executor.find("test.doubt") != [], "the job is found by its name")
-    [found] = bench.executor.find("test.doubt")
+    wait_until(lambda: bench.found("test.doubt") != [], "the job is found by its name")
+    [found] = bench.found("test.doubt")
     assert bench.end_of(found.job_id, "test.doubt").exit_code == 3
 
 
@@ -65,7 +65,7 @@ def test_our_own_timeout_leaves_the_same_doubt(bench: Bench, slurm_lab: SlurmLab
     impatient = SlurmExecutor(1)
     with slurm_lab.frozen(), pytest.raises(SubmissionDoubtful, match="did not answer in time"):
         impatient.submit(bench.script("true"), "test.impatient")
-    wait_until(lambda: bench.executor.find("test.impatient") != [], "the job is found by its name")
+    wait_until(lambda: bench.found("test.impatient") != [], "the job is found by its name")
 
 
 @pytest.mark.slow
@@ -102,13 +102,15 @@ def test_a_node_goes_down(bench: Bench, slurm_lab: SlurmLab) -> None:
 
 def test_a_requeued_job_waits_and_runs_again(bench: Bench, slurm_lab: SlurmLab) -> None:
     job_id, name = bench.start("echo run; sleep 1000", "--requeue", "--open-mode=append")
-    node = bench.running(job_id, name).nodes
+    report = bench.running(job_id, name)
+    node = report.nodes
     assert node is not None
+    assert report.restarts == 0
     with slurm_lab.down(node):
         waiting = (JobState.PENDING, "BeginTime")
         bench.wait_for(job_id, name, lambda told: (told.state, told.reason) == waiting, "the job waits again")
     slurm_lab.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
-    bench.running(job_id, name)
+    assert bench.running(job_id, name).restarts == 1
     wait_until(lambda: (bench.folder / f"{job_id}.log").read_text().count("run\n") == 2, "it ran again")
 
 
@@ -125,7 +127,7 @@ def test_an_array_is_one_job(accounted: Bench) -> None:
     job_id, name = accounted.start("exit $SLURM_ARRAY_TASK_ID", "--array=0-2")
     ended = accounted.end_of(job_id, name)
     assert (ended.state, ended.job_id) == (JobState.FAILED, job_id)
-    assert [found.job_id for found in accounted.executor.find(name)] == [job_id]
+    assert [found.job_id for found in accounted.found(name)] == [job_id]
 
 
 # Memory of Slurm -------------------------------------------------------------------------------------
@@ -133,24 +135,32 @@ def test_an_array_is_one_job(accounted: Bench) -> None:
 
 @pytest.mark.slow
 def test_what_squeue_forgot_sacct_tells(accounted: Bench, accounting_lab: SlurmLab) -> None:
+    there, its_name = accounted.start(RUNS_FOR_EVER)
+    accounted.running(there, its_name)
     with accounting_lab.forgotten():
         job_id, name = accounted.start("exit 3")
         accounted.end_of(job_id, name)
         wait_until(lambda: accounting_lab.accounted(job_id) == f"FAILED|{name}", "accounting knows the end")
     report = accounted.report(job_id, name)
     assert (report.state, report.exit_code) == (JobState.FAILED, 3)
-    wait_until(lambda: accounted.executor.find(name) == [report], "accounting finds the name")
-    # while accounting is down, that job is not told as unknown
-    with accounting_lab.stopped("slurmdbd"), pytest.raises(PollFailed, match="Connection refused"):
+    wait_until(lambda: accounted.found(name) == [report], "accounting finds the name")
+    # while accounting is down, nothing follows for that job, and the others are told all the same
+    with accounting_lab.stopped("slurmdbd"):
+        told = accounted.executor.poll({job_id: name, there: its_name})
+        assert (told[job_id].state, told[there].state) == (JobState.UNKNOWN, JobState.RUNNING)
+        assert "Connection refused" in str(told[job_id].reason)
+        found = accounted.executor.find([name, its_name, "test.nobody"])
+        assert {key: [one.job_id for one in value] for key, value in found.items()} == {its_name: [there]}
+    wait_until(lambda: accounted.report(job_id, name) == report, "accounting answers again")
+
+
+@pytest.mark.slow
+def test_accounting_and_controller_away(accounted: Bench, accounting_lab: SlurmLab) -> None:
+    """Half an answer is one of squeue's; without it, nothing is told."""
+    job_id, name = accounted.start(RUNS_FOR_EVER)
+    accounted.running(job_id, name)
+    with accounting_lab.stopped(), pytest.raises(PollFailed, match="Unable to contact slurm controller"):
         accounted.executor.poll({job_id: name})
-    wait_until(lambda: polls(accounted, job_id, name), "accounting answers again")
-
-
-def polls(bench: Bench, job_id: str, name: str) -> bool:
-    try:
-        return job_id in bench.executor.poll({job_id: name})
-    except PollFailed:
-        return False
 
 
 @pytest.mark.slow
@@ -163,7 +173,7 @@ def test_a_job_that_was_lost_is_unknown_and_its_id_is_another_jobs(
         wait_until(lambda: accounting_lab.accounted(lost) == "PENDING|test.lost", "accounting knows the job")
     assert accounting_lab.accounted(lost) == "PENDING|test.lost"
     assert accounted.executor.poll({lost: "test.lost"}) == {}
-    assert accounted.executor.find("test.lost") == []
+    assert accounted.found("test.lost") == []
     job_id, name = accounted.start(RUNS_FOR_EVER)
     assert job_id == lost
     assert accounted.executor.poll({lost: "test.lost"}) == {}
@@ -176,7 +186,7 @@ def test_without_accounting_a_forgotten_job_is_unknown(bench: Bench, slurm_lab: 
         job_id = bench.executor.submit(bench.script("exit 3"), "test.forgotten")
         bench.end_of(job_id, "test.forgotten")
     assert bench.executor.poll({job_id: "test.forgotten"}) == {}
-    assert bench.executor.find("test.forgotten") == []
+    assert bench.found("test.forgotten") == []
 
 
 # Etiquette -------------------------------------------------------------------------------------------
@@ -188,6 +198,8 @@ def test_many_jobs_cost_one_call(bench: Bench) -> None:
     assert len(executor.poll(jobs)) == 20
     assert executor.poll({"local-1": "test.elsewhere"}) == {}
     assert executor.meter.last_hour() == 1
+    assert len(executor.find(list(jobs.values()))) == 20
+    assert executor.meter.last_hour() == 3  # squeue, and sacct once: there is no accounting
 
 
 def test_sacct_is_asked_once_where_there_is_no_accounting(bench: Bench) -> None:
@@ -195,5 +207,5 @@ def test_sacct_is_asked_once_where_there_is_no_accounting(bench: Bench) -> None:
     for _ in range(3):
         assert executor.poll({"99999": "test.unknown"}) == {}
     assert executor.meter.last_hour() == 3 + 1
-    assert executor.find("test.unknown") == []
+    assert executor.find(["test.unknown", "test.another"]) == {"test.unknown": [], "test.another": []}
     assert executor.meter.last_hour() == 3 + 1 + 1

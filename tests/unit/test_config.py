@@ -7,6 +7,7 @@ import pytest
 from heliograph.config import WatcherConfig, choose_drive, load_config, load_watcher_config
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, NoDrive
+from heliograph.stage_settings import stage_settings
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -43,6 +44,25 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("!!python/object/apply:os.system ['true']", "line 1", "not readable as YAML"),
         ("- a list", "(top level)", "Expected `object`, got `array`"),
         ("executor: 5", "executor", "found 5"),
+        ("stages: {evalution: {}}", "stages.evalution", "Did you mean evaluation?"),
+        ("experiments: [{mtch: x}]", "experiments[0].mtch", "Did you mean match?"),
+        (
+            "experiments: [{match: x, stages: {evalution: {}}}]",
+            "experiments[0].stages.evalution",
+            "evaluation?",
+        ),
+        (
+            "experiments: [{match: x}, {match: y, stages: {analysis: {resources: {tme: 5}}}}]",
+            "experiments[1].stages.analysis.resources.tme",
+            "Did you mean time?",
+        ),
+        (
+            "experiments: [{match: y, stages: {analysis: {resources: {mem: 3 GB}}}}]",
+            "experiments[0].stages.analysis.resources.mem",
+            "found '3 GB'",
+        ),
+        ("experiments: [{match: y, stages: {analysis: 5}}]", "experiments[0].stages", "Expected `object`"),
+        ("experiments: [{match: 'a; b'}]", "experiments[0].match", "found 'a; b'"),
     ],
 )
 def test_a_mistake_is_told_with_file_field_value_and_remedy(
@@ -68,6 +88,46 @@ def test_what_is_no_plain_file_is_told_and_does_not_hang(tmp_path: Path, kind: s
         path.write_bytes(b"#" * (1 << 21))
     with pytest.raises(BadConfig, match=r"watcher\.yaml: \(file\): cannot be read"):
         load_config(path, WatcherConfig)
+
+
+def test_a_stage_that_is_not_written_keeps_its_defaults(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "stages: {evaluation: {max_attempts: 7}}"), WatcherConfig)
+    assert config.stages["analysis"] == WatcherConfig().stages["analysis"]
+    assert config.stages["evaluation"].max_attempts == 7
+
+
+EXPERIMENTS = """
+stages:
+  evaluation: {resources: {mem: 8G, partition: main, gres: "gpu:1"}, modules: [cuda/12.4], max_attempts: 2}
+experiments:
+  - match: "big-*"
+    stages:
+      evaluation: {resources: {mem: 128G, time: "08:00:00", qos: high}, extra_directives: [--nice=100]}
+  - match: "*-cpu"
+    stages:
+      evaluation:
+        resources: {gres: null, constraint: avx512, mem: 32G}
+        modules: []
+        setup: ["module purge"]
+      analysis: {max_attempts: 9}
+"""
+
+
+def test_an_experiment_changes_what_is_written_for_it_and_nothing_else(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, EXPERIMENTS), WatcherConfig)
+    common = config.stages["evaluation"]
+    assert stage_settings(config, "evaluation", "small-1") == common
+    big = stage_settings(config, "evaluation", "big-1")
+    told = (big.resources.mem, big.resources.time, big.resources.qos, big.resources.gres)
+    assert told == ("128G", "08:00:00", "high", "gpu:1")
+    assert (big.modules, big.extra_directives, big.max_attempts) == (["cuda/12.4"], ["--nice=100"], 2)
+    both = stage_settings(config, "evaluation", "big-1-cpu")
+    told = (both.resources.mem, both.resources.time, both.resources.qos, both.resources.gres)
+    assert told == ("32G", "08:00:00", "high", None), "the later entry decides, also for the default value"
+    assert (both.modules, both.setup, both.resources.partition) == ([], ["module purge"], "main")
+    assert stage_settings(config, "analysis", "big-1") == config.stages["analysis"]
+    assert stage_settings(config, "analysis", "x-cpu").max_attempts == 9
+    assert stage_settings(config, "evaluation", "BIG-1") == common
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -96,12 +96,20 @@ class Executor(Protocol):
         ...
 
     def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
-        """Look jobs up by their names, ended ones included as far back as is known. Raises PollFailed."""
+        """Look jobs up by their names, ended ones included as far back as is known, in one batched call.
+
+        An empty list says that nobody knows the name. A name that is not in the answer was asked in vain:
+        who could tell did not, and nothing follows from it. Raises PollFailed where nothing was answered.
+        """
         ...
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
         """Tell of the jobs {id: name} what is known, in one batched call. A job whose name differs from
-        the one given is another job (ids are reused after a crash) and is left out. Raises PollFailed."""
+        the one given is another job (ids are reused after a crash) and is left out.
+
+        A job of which nobody could tell is UNKNOWN, with the reason; the others are told all the same.
+        Raises PollFailed where nothing was answered.
+        """
         ...
 
     def cancel(self, job_id: str, job_name: str) -> None:

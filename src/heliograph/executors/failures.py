@@ -14,6 +14,9 @@ from msgspec.structs import replace
 from heliograph import errors
 from heliograph.executors.base import FailureClass, JobReport, JobState
 
+OUT_OF_TIME = 128 + signal.SIGXCPU
+"""exit code of a job that was warned of its time limit, saved what it had and left"""
+
 _BY_STATE = {
     JobState.OUT_OF_MEMORY: FailureClass.RESOURCES,
     JobState.TIMEOUT: FailureClass.RESOURCES,

@@ -124,14 +124,22 @@ class LocalExecutor:
 
     def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
         """Look names up in all records that are kept."""
-        reports = [self._report(number) for number in self._numbers()]
-        return {name: [r for r in reports if r is not None and r.name == name] for name in names}
+        found: dict[str, list[JobReport]] = {check_job_name(name): [] for name in names}
+        for number in self._numbers():
+            report = self._report(number)
+            if report is not None and report.name in found:
+                found[report.name].append(report)
+        return found
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
-        """Read the records of these jobs."""
+        """Read the records of these jobs. One whose records cannot be read is UNKNOWN."""
         found = {}
         for job_id, name in jobs.items():
-            report = self._report(_number(job_id))
+            try:
+                report = self._report(_number(job_id))
+            except PollFailed as error:
+                why = error.facts["reason"]
+                report = JobReport(job_id=job_id, name=name, state=JobState.UNKNOWN, reason=why)
             if report is not None and report.name == name:
                 found[job_id] = report
         return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from heliograph.errors import ExecutorError, PollFailed
 from heliograph.executors import slurm_cli
-from heliograph.executors.base import JobReport
+from heliograph.executors.base import JobReport, JobState
 from heliograph.executors.command import Answer, check_job_name, run_command
 from heliograph.executors.environment import clean_environment
 from heliograph.executors.etiquette import CallMeter, Pace
@@ -60,41 +60,57 @@ class SlurmExecutor:
         return slurm_cli.parse_sbatch(self._run(slurm_cli.build_sbatch(script, job_name)))
 
     def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
-        return {name: self._find(name) for name in names}
+        """Look names up in squeue, and among the ended jobs of the last 30 days in sacct.
 
-    def _find(self, job_name: str) -> list[JobReport]:
-        """Look a name up in squeue, and among the ended jobs of the last 30 days in sacct."""
-        check_job_name(job_name)
-        listed = slurm_cli.parse_squeue(self._ask(slurm_cli.build_squeue(job_name=job_name)))
+        While accounting is away, only the names that squeue lists are told of.
+        """
+        found: dict[str, list[JobReport]] = {check_job_name(name): [] for name in names}
+        listed = self._listed(job_names=list(found))
+        try:
+            ended = self._accounted(job_names=list(found))
+        except PollFailed:
+            found, ended = {report.name: [] for report in listed}, []
         known = {report.job_id for report in listed}
-        ended = self._accounted(slurm_cli.build_sacct(job_name=job_name))
-        return listed + [report for report in ended if report.job_id not in known]
+        for report in listed + [report for report in ended if report.job_id not in known]:
+            if report.name in found:  # to MariaDB, and so to sacct, A and a are the same
+                found[report.name].append(report)
+        return found
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
         """Ask squeue for all jobs at once, and sacct for those that squeue no longer lists.
 
-        When sacct should be asked and does not answer, nothing at all is told: to leave those jobs out would
-        say that nobody knows them.
+        Where sacct does not answer, these are UNKNOWN: to leave them out would say that nobody knows them.
         """
+        ids = [job_id for job_id in jobs if _JOB_ID.fullmatch(job_id)]
         try:
-            found = self._poll([job_id for job_id in jobs if _JOB_ID.fullmatch(job_id)], jobs)
+            found, unknown = self._poll(ids, jobs)
         except PollFailed:
             self._pace.note(news=False)
             raise
-        self._pace.note(news=found != self._last_found)
+        self._pace.note(news=found != self._last_found and not unknown)
         self._last_found = found
-        return found
+        return found | unknown
 
-    def _poll(self, ids: Sequence[str], jobs: Mapping[str, str]) -> dict[str, JobReport]:
+    def _poll(
+        self, ids: Sequence[str], jobs: Mapping[str, str]
+    ) -> tuple[dict[str, JobReport], dict[str, JobReport]]:
+        """Return what is known, and of the others why it is not."""
+
         def ours(reports: Sequence[JobReport]) -> dict[str, JobReport]:
             return {report.job_id: report for report in reports if jobs.get(report.job_id) == report.name}
 
-        if not ids:
-            return {}
-        found = ours(slurm_cli.parse_squeue(self._ask(slurm_cli.build_squeue(job_ids=ids))))
-        if missing := [job_id for job_id in ids if job_id not in found]:
-            found |= ours(self._accounted(slurm_cli.build_sacct(job_ids=missing)))
-        return found
+        found = ours(self._listed(job_ids=ids))
+        missing = [job_id for job_id in ids if job_id not in found]
+        try:
+            ended = self._accounted(job_ids=missing)
+        except PollFailed as error:
+            why = error.facts["reason"]
+            told = {
+                job_id: JobReport(job_id=job_id, name=jobs[job_id], state=JobState.UNKNOWN, reason=why)
+                for job_id in missing
+            }
+            return found, told
+        return found | ours(ended), {}
 
     def cancel(self, job_id: str, job_name: str) -> None:
         """Cancel by scancel, which itself compares the name."""
@@ -102,12 +118,21 @@ class SlurmExecutor:
         if _JOB_ID.fullmatch(job_id):
             slurm_cli.parse_scancel(self._run(slurm_cli.build_scancel(job_id, job_name)))
 
-    def _accounted(self, argv: Sequence[str]) -> list[JobReport]:
-        if not self._has_accounting:
-            return []
-        ended = slurm_cli.parse_sacct(self._ask(argv))
-        self._has_accounting = ended is not None
-        return ended or []
+    def _listed(self, **which: Sequence[str]) -> list[JobReport]:
+        """Ask squeue by `job_ids` or `job_names`, in one call unless they are thousands."""
+        calls = slurm_cli.build_squeue(**which)
+        return [report for argv in calls for report in slurm_cli.parse_squeue(self._ask(argv))]
+
+    def _accounted(self, **which: Sequence[str]) -> list[JobReport]:
+        """Ask sacct in the same way, where there is accounting."""
+        ended: list[JobReport] = []
+        for argv in slurm_cli.build_sacct(**which) if self._has_accounting else ():
+            told = slurm_cli.parse_sacct(self._ask(argv))
+            if told is None:
+                self._has_accounting = False
+                return []
+            ended += told
+        return ended
 
     def _ask(self, argv: Sequence[str]) -> Answer:
         return self._run(argv, slurm_cli.TIME_FORMAT)

@@ -29,15 +29,16 @@ _NO_ACCOUNTING = "Slurm accounting storage is disabled"
 _LOOK_BACK = "now-30days"
 _OUT_OF_MEMORY = 125  # stands where the signal's number would
 _SEPARATOR = "\x1f"
-# ten each, in the same order
+# in the same order; how often a job was restarted, only squeue tells
 _SQUEUE_FIELDS = (
-    *("ArrayJobID", "State", "Reason", "exit_code", "DerivedEC"),
+    *("RestartCnt", "ArrayJobID", "State", "Reason", "exit_code", "DerivedEC"),
     *("SubmitTime", "StartTime", "EndTime", "NodeList", "Name"),
 )
 _SACCT_FIELDS = (
     *("JobID", "State", "Reason", "ExitCode", "DerivedExitCode"),
     *("Submit", "Start", "End", "NodeList", "JobName"),
 )
+_LONGEST_LIST = 100_000  # letters; an argument of a command may have 128 KiB (seen: E2BIG)
 
 # sbatch ---------------------------------------------------------------------------------------------
 
@@ -79,13 +80,29 @@ def _refusal_class(answer: Answer) -> FailureClass | None:
 # squeue ---------------------------------------------------------------------------------------------
 
 
-def build_squeue(*, job_ids: Sequence[str] = (), job_name: str | None = None) -> list[str]:
-    """Ask for our own jobs by id or by name, ended ones included. --me, since nobody else may speak for our
-    jobs. Every field is followed by a separator that cannot stand in it; the name, which might hold anything,
-    is the last."""
+def split_words(words: Iterable[str]) -> list[list[str]]:
+    """Split ids or names into as few lists as fit, joined by commas, into one argument each."""
+    lists: list[list[str]] = []
+    length = _LONGEST_LIST
+    for word in words:
+        length += len(word) + 1
+        if length > _LONGEST_LIST:
+            lists.append([])
+            length = len(word)
+        lists[-1].append(word)
+    return lists
+
+
+def build_squeue(*, job_ids: Sequence[str] = (), job_names: Sequence[str] = ()) -> list[list[str]]:
+    """Ask for our own jobs by id or by name, ended ones included; one command, unless they are thousands.
+
+    --me, since nobody else may speak for our jobs. Every field is followed by a separator that cannot stand
+    in it; the name, which might hold anything, is the last.
+    """
     layout = ",".join(f"{field}:{_SEPARATOR}" for field in _SQUEUE_FIELDS)
-    which = [f"--jobs={','.join(job_ids)}"] if job_name is None else [f"--name={job_name}"]
-    return ["squeue", "--noheader", "--states=all", "--array", "--me", f"--Format={layout}", *which]
+    argv = ["squeue", "--noheader", "--states=all", "--array", "--me", f"--Format={layout}"]
+    by_id = [[*argv, f"--jobs={','.join(some)}"] for some in split_words(job_ids)]
+    return by_id + [[*argv, f"--name={','.join(some)}"] for some in split_words(job_names)]
 
 
 def parse_squeue(answer: Answer) -> list[JobReport]:
@@ -95,19 +112,25 @@ def parse_squeue(answer: Answer) -> list[JobReport]:
     if answer.returncode != 0:
         raise PollFailed(executor=_EXECUTOR, reason=answer.said)
     lines = answer.stdout.split(f"{_SEPARATOR}\n")
-    return _combine(_report(line, _SEPARATOR) for line in lines if line.strip())
+    return _combine(_squeue_report(line) for line in lines if line.strip())
+
+
+def _squeue_report(line: str) -> JobReport:
+    restarts, _, rest = line.partition(_SEPARATOR)
+    report = _report(rest, _SEPARATOR)
+    return msgspec.structs.replace(report, restarts=int(restarts)) if restarts.isdigit() else report
 
 
 # sacct ----------------------------------------------------------------------------------------------
 
 
-def build_sacct(*, job_ids: Sequence[str] = (), job_name: str | None = None) -> list[str]:
-    """Ask accounting for jobs by id or by name."""
-    which = [f"--jobs={','.join(job_ids)}"]
-    if job_name is not None:
-        which = [f"--name={job_name}", f"--starttime={_LOOK_BACK}"]
+def build_sacct(*, job_ids: Sequence[str] = (), job_names: Sequence[str] = ()) -> list[list[str]]:
+    """Ask accounting for jobs by id or by name; one command, unless they are thousands."""
     layout = f"--format={','.join(_SACCT_FIELDS)}"
-    return ["sacct", "--noheader", "--parsable2", "--allocations", layout, *which]
+    argv = ["sacct", "--noheader", "--parsable2", "--allocations", layout]
+    by_id = [[*argv, f"--jobs={','.join(some)}"] for some in split_words(job_ids)]
+    since = f"--starttime={_LOOK_BACK}"
+    return by_id + [[*argv, f"--name={','.join(some)}", since] for some in split_words(job_names)]
 
 
 def parse_sacct(answer: Answer) -> list[JobReport] | None:
@@ -161,9 +184,9 @@ def tells_of_down_controller(answer: Answer) -> bool:
 
 
 def _report(line: str, separator: str) -> JobReport:
-    """Read one line of the ten fields. Raises PollFailed when there are fewer."""
-    fields = line.split(separator, len(_SQUEUE_FIELDS) - 1)
-    if len(fields) != len(_SQUEUE_FIELDS):
+    """Read the fields that both have. Raises PollFailed when there are fewer."""
+    fields = line.split(separator, len(_SACCT_FIELDS) - 1)
+    if len(fields) != len(_SACCT_FIELDS):
         raise PollFailed(executor=_EXECUTOR, reason=f"a line that cannot be read: {line[:200]!r}")
     job_id, words, reason, exit_text, derived, submitted, started, ended, nodes, name = fields
     word = words.partition(" ")[0]  # "CANCELLED by 1000"
@@ -233,17 +256,32 @@ _WORST_FIRST = [
 
 
 def _combine(reports: Iterable[JobReport]) -> list[JobReport]:
-    """Make one report of an array's elements: it runs until the last has ended, then it is as its worst."""
+    """Make one report of an array's elements: it runs until the last has ended, then it is as its worst.
+
+    An element that ended long before the others squeue has forgotten (MinJobAge): it is not heard then.
+    """
     by_job = sorted(reports, key=lambda report: (report.job_id, report.name))
     groups = [list(group) for _, group in groupby(by_job, key=lambda report: (report.job_id, report.name))]
     return [_combined(group) for group in groups]
 
 
 def _combined(elements: list[JobReport]) -> JobReport:
+    starts = [element.started_at for element in elements if element.started_at is not None]
+    restarts = [element.restarts for element in elements if element.restarts is not None]
+    ends = [element.ended_at for element in elements if element.ended_at is not None]
+    told = _telling(elements)
+    return msgspec.structs.replace(
+        told,
+        started_at=min(starts, default=None),
+        ended_at=max(ends, default=None) if told.state.is_over else None,
+        restarts=max(restarts, default=None),
+    )
+
+
+def _telling(elements: list[JobReport]) -> JobReport:
+    """Choose the element whose state is that of all."""
     if all(element.state.is_over for element in elements):
-        worst = min(elements, key=lambda element: _WORST_FIRST.index(element.state))
-        ends = [element.ended_at for element in elements if element.ended_at is not None]
-        return msgspec.structs.replace(worst, ended_at=max(ends, default=None))
+        return min(elements, key=lambda element: _WORST_FIRST.index(element.state))
     running = [element for element in elements if element.state is JobState.RUNNING]
     if running:
         return running[0]

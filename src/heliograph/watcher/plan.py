@@ -9,8 +9,15 @@ from msgspec import Struct
 from heliograph.config import Resources, StageSettings, WatcherConfig
 from heliograph.executors.base import FailureClass, JobReport, JobState
 from heliograph.executors.failures import classify
+from heliograph.stage_settings import stage_settings
 from heliograph.watcher.facts import Attempt, Evidence, StageFacts, Trigger
-from heliograph.watcher.policy import escalate, make_token, next_attempt_at, with_requested
+from heliograph.watcher.policy import (
+    escalate,
+    make_token,
+    next_attempt_at,
+    told_exhausted,
+    with_requested,
+)
 
 
 class Queue(Struct, frozen=True, kw_only=True):
@@ -111,7 +118,7 @@ def _plan_next_attempt(facts: StageFacts, config: WatcherConfig) -> list[Action]
     """New content of the trigger is new work, once: a drive may show old content again for a moment. An
     attempt with a time for the next gets its next."""
     trigger, last = facts.trigger, facts.attempt
-    settings = config.stages[facts.stage]
+    settings = stage_settings(config, facts.stage, facts.experiment)
     if trigger is None:
         return []
     if last is None or trigger.sha256 != last.signal_sha256:
@@ -126,7 +133,8 @@ def _plan_next_attempt(facts: StageFacts, config: WatcherConfig) -> list[Action]
 def resources_of_next(last: Attempt, settings: StageSettings) -> Resources:
     """Return what the next attempt asks for: more of what the last one lacked, or what a person asked for,
     up to the configured most."""
-    resources = escalate(last.resources, last.failure_class, last.error_message or "", settings)
+    reason = last.error_message or ""
+    resources = escalate(last.resources, last.failure_class, reason, settings, last.nodes)
     return with_requested(resources, last.requested_resources, settings)
 
 
@@ -229,20 +237,24 @@ def _failed(
     config: WatcherConfig,
     now: datetime,
 ) -> Conclude:
-    settings = config.stages[facts.stage]
+    settings = stage_settings(config, facts.stage, facts.experiment)
     told = [facts.evidence.problem or attempt.error_message, scheduler_says]
     if attempt.cancel_requested_at is not None:
         failure_class = FailureClass.CANCELLED
         told.insert(0, f"cancelled, as {attempt.requested_by} asked")
-    reasons = list(dict.fromkeys(text for text in told if text))
+    reason = " | ".join(dict.fromkeys(text for text in told if text))
+    retry_at = next_attempt_at(failure_class, attempt.number, settings, config.retry, attempt.token, now)
+    exhausted = told_exhausted(attempt.resources, failure_class, reason, settings, attempt.exit_code)
+    if exhausted is not None:
+        reason, retry_at = f"{reason} | {exhausted}", None
     return _conclude(
         facts,
         attempt,
         "failed",
         failure_class=failure_class,
-        reason=" | ".join(reasons),
+        reason=reason,
         exit_code=attempt.exit_code,
-        retry_at=next_attempt_at(failure_class, attempt.number, settings, config.retry, attempt.token, now),
+        retry_at=retry_at,
         nodes=facts.evidence.report.nodes if facts.evidence.report else None,
     )
 

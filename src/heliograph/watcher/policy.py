@@ -11,10 +11,13 @@ import msgspec
 
 from heliograph.config import Resources, Retry, StageSettings
 from heliograph.executors.base import FailureClass
+from heliograph.executors.failures import OUT_OF_TIME
 
 RETRIED = frozenset(
     (FailureClass.TRANSIENT, FailureClass.RESOURCES, FailureClass.NODE, FailureClass.VANISHED)
 )
+_MOST_EXCLUDED = 8  # a cluster may have few nodes: with all of them excluded, no job would ever run
+_NODES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[0-9,-]+\][A-Za-z0-9._-]*)*")
 _UNITS = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}  # in MB, Slurm's default unit
 
 
@@ -47,19 +50,26 @@ def next_attempt_at(
 
 
 def escalate(
-    resources: Resources, failure_class: str | None, reason: str, settings: StageSettings
+    resources: Resources,
+    failure_class: str | None,
+    reason: str,
+    settings: StageSettings,
+    nodes: str | None = None,
 ) -> Resources:
-    """Return the resources of the next attempt: twice the memory or time after running out, up to the most.
+    """Return the resources of the next attempt.
 
-    Slurm's reason tells which of the two it was; where it does not, both grow.
+    After running out (RESOURCES): twice the memory or time, up to the most that is configured. Slurm's reason
+    tells which of the two it was; where it does not, both grow. After a failure of the node (NODE), `nodes`,
+    where the attempt ran, are not taken again; preempted jobs did not fail by their node.
     """
+    if failure_class == FailureClass.NODE and nodes and "PREEMPTED" not in reason:
+        return msgspec.structs.replace(resources, exclude=_exclude(resources.exclude, nodes, settings))
     if failure_class != FailureClass.RESOURCES:
         return resources
-    timed_out, out_of_memory = "TIMEOUT" in reason, "OUT_OF_MEMORY" in reason
     changes = {}
-    if out_of_memory or not timed_out:
+    if _is_short_of_memory(reason):
         changes["mem"] = _larger_mem(resources.mem, settings.most_mem)
-    if timed_out or not out_of_memory:
+    if _is_short_of_time(reason):
         changes["time"] = _larger_time(resources.time, settings.most_time)
     return msgspec.structs.replace(resources, **changes)
 
@@ -72,6 +82,54 @@ def with_requested(resources: Resources, asked: Mapping[str, str], settings: Sta
     if time := asked.get("time"):
         changes["time"] = min(time, settings.most_time, key=time_s)
     return msgspec.structs.replace(resources, **changes)
+
+
+def told_exhausted(
+    resources: Resources,
+    failure_class: str | None,
+    reason: str,
+    settings: StageSettings,
+    exit_code: int | None = None,
+) -> str | None:
+    """Say why another attempt would run out as this one did, or None where one may help.
+
+    For the verdict on an attempt: with a sentence there is no time for the next attempt, and the sentence is
+    part of the reason. `reason` is all that is told of the failure, `exit_code` the job's own: a job that
+    was warned of its time limit and left by itself (OUT_OF_TIME) has kept what is finished, so that the next
+    one gets further with the same time.
+    """
+    if failure_class != FailureClass.RESOURCES or exit_code == OUT_OF_TIME:
+        return None
+    if escalate(resources, failure_class, reason, settings) != resources:
+        return None
+    ceilings = [f"most_mem: {settings.most_mem}"] if _is_short_of_memory(reason) else []
+    ceilings += [f"most_time: {settings.most_time}"] if _is_short_of_time(reason) else []
+    return f"it already had the most that is configured ({', '.join(ceilings)}), so it is not tried again"
+
+
+def _is_short_of_memory(reason: str) -> bool:
+    return "OUT_OF_MEMORY" in reason or "TIMEOUT" not in reason
+
+
+def _is_short_of_time(reason: str) -> bool:
+    return "TIMEOUT" in reason or "OUT_OF_MEMORY" not in reason
+
+
+def _exclude(before: str | None, nodes: str, settings: StageSettings) -> str | None:
+    """Add nodes to those that are not taken: what is configured stays, of the others the last few.
+
+    What is no list of nodes in Slurm's words is left out: it would make every further submission fail.
+    """
+    configured = _split_nodes(settings.resources.exclude or "")
+    failed = [node for node in _split_nodes(f"{before or ''},{nodes}") if node not in configured]
+    failed = [node for node in failed if _NODES.fullmatch(node)]
+    latest = list(dict.fromkeys(reversed(failed)))[:_MOST_EXCLUDED]
+    return ",".join([*configured, *reversed(latest)]) or None
+
+
+def _split_nodes(text: str) -> list[str]:
+    """Split `node[07-08,11],gpu1` at the commas outside brackets."""
+    return [part for part in re.split(r",(?![^\[]*\])", text) if part]
 
 
 def mem_mb(text: str) -> float:

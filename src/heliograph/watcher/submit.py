@@ -17,6 +17,7 @@ from heliograph.errors import PollFailed, SubmissionDoubtful, SubmissionRefused
 from heliograph.executors.base import Executor, FailureClass, JobReport
 from heliograph.files import write_atomic
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
+from heliograph.stage_settings import stage_settings
 from heliograph.stages.render import ScriptValues, build_script
 from heliograph.stages.stage import Stage
 from heliograph.state.store import Store
@@ -124,7 +125,8 @@ class Submitter:
             resources=attempt.resources,
             variables=self.variables,
         )
-        text = build_script(stage, self.config.stages[stage.name], self.drive, values, self.python).encode()
+        settings = stage_settings(self.config, stage.name, action.experiment)
+        text = build_script(stage, settings, self.drive, values, self.python).encode()
         self.scripts.mkdir(parents=True, exist_ok=True)
         script = self.scripts / f"{attempt.token}.sh"
         write_atomic(script, text, mode=0o755)

@@ -191,8 +191,13 @@ class TestRecords:
         path = job_folder(bench, job_id) / records.END
         whole = path.read_bytes()
         path.write_bytes(whole[:-5])
-        with pytest.raises(PollFailed, match=job_id.removeprefix("local-")):
-            bench.executor.poll({job_id: name})
+        another = bench.start("true")
+        told = bench.executor.poll(dict([(job_id, name), another]))
+        assert told[job_id].state is JobState.UNKNOWN
+        assert f"jobs/{job_id.removeprefix('local-')}" in str(told[job_id].reason)
+        assert told[another[0]].state is not JobState.UNKNOWN
+        with pytest.raises(PollFailed):
+            bench.executor.find([name])
         path.write_bytes(whole)
 
     def test_old_jobs_are_forgotten_and_ids_are_never_used_again(self, site: LocalSite, bench: Bench) -> None:
@@ -206,7 +211,7 @@ class TestRecords:
         assert executor.prune(datetime.now(UTC) - timedelta(days=1)) == 0
         assert executor.prune(datetime.now(UTC) + timedelta(days=1)) == 3
         assert executor.poll(dict([*ended, running, last])).keys() == {running[0], last[0]}
-        assert executor.find(ended[0][1]) == []
+        assert bench.found(ended[0][1]) == []
         newest, _ = bench.start("true")
         assert newest == "local-6"
 

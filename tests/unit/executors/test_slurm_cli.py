@@ -55,7 +55,7 @@ class TestStates:
         differences = {
             field for field in JobReport.__struct_fields__ if getattr(squeue, field) != getattr(sacct, field)
         }
-        assert differences <= {"reason"}  # sacct's is why the job once waited
+        assert differences <= {"reason", "restarts"}  # sacct's reason is why the job once waited
 
     @pytest.mark.parametrize("case", UNFINISHED)
     def test_squeue_tells_how_a_job_stands(self, case: str) -> None:
@@ -85,7 +85,7 @@ class TestStates:
             "1795469040",
             "n1",
         ]
-        line = "\x1f".join([*fields, "eval_a.t1", "\n"])
+        line = "\x1f".join(["2", *fields, "eval_a.t1", "\n"])
         assert slurm_cli.parse_squeue(Answer("squeue", 0, line)) == [
             JobReport(
                 job_id="4",
@@ -97,6 +97,7 @@ class TestStates:
                 started_at=datetime.fromtimestamp(1795469038, UTC),
                 ended_at=datetime.fromtimestamp(1795469040, UTC),
                 nodes="n1",
+                restarts=2,
             )
         ]
 
@@ -139,7 +140,7 @@ class TestStates:
 def squeue_line(
     *, job_id: str = "7", state: str = "RUNNING", exit_code: str = "0", ended: str = "N/A"
 ) -> str:
-    fields = [job_id, state, "None", exit_code, "0", "1795469037", "1795469038", ended, "n1", "name"]
+    fields = ["0", job_id, state, "None", exit_code, "0", "1795469037", "1795469038", ended, "n1", "name"]
     return "\x1f".join(fields) + "\x1f\n"
 
 
@@ -154,6 +155,19 @@ class TestLists:
     @pytest.mark.parametrize("case", ["squeue unknown", "squeue two-unknown", "squeue no-such-name"])
     def test_none_known(self, case: str) -> None:
         assert slurm_cli.parse_squeue(answer(case)) == []
+
+    def test_how_often_a_job_was_restarted(self) -> None:
+        assert slurm_cli.parse_squeue(answer("squeue running"))[0].restarts == 0
+        assert slurm_cli.parse_squeue(answer("squeue requeued"))[0].restarts == 1
+
+    def test_thousands_of_names_are_split_where_an_argument_ends(self) -> None:
+        names = [f"eval_experiment_{number:04d}.0123456789ab" for number in range(6000)]
+        calls = slurm_cli.build_squeue(job_names=names)
+        lists = [argv[-1].removeprefix("--name=") for argv in calls]
+        assert [name for some in lists for name in some.split(",")] == names
+        assert len(lists) == 3
+        assert max(map(len, lists)) < 128 * 1024
+        assert [len(slurm_cli.build_sacct(job_names=names[:n])) for n in (0, 1, 500)] == [0, 1, 1]
 
     def test_none_accounted(self) -> None:
         assert slurm_cli.parse_sacct(answer("sacct unknown")) == []
