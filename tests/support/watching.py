@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from heliograph.config import Detection, Retry, SlurmSettings, WatcherConfig
 from heliograph.drive import Drive
+from heliograph.errors import DriveBusy, DriveUnavailable
 from heliograph.executors.base import Executor
 from heliograph.executors.choose import choose_executor
 from heliograph.names import utc_now
@@ -19,6 +21,7 @@ from heliograph.state.settle import live_folder
 from heliograph.state.store import Store
 from heliograph.watcher.bell import Bell
 from heliograph.watcher.daemon import Setup, Watcher
+from heliograph.watcher.guard import Guard
 from heliograph.watcher.hands import Hands, HandsSetup
 
 CONFIG = WatcherConfig(
@@ -43,6 +46,14 @@ def make_hands(drive: Drive, config: WatcherConfig = CONFIG) -> Hands:
     return Hands(setup, STAGES)
 
 
+def patiently(call: Callable[[], None]) -> None:
+    """Repeat a call until hands in a child have answered."""
+    for _ in range(100):
+        with contextlib.suppress(DriveBusy):
+            return call()
+    raise AssertionError("the hands do not answer")
+
+
 @contextmanager
 def watching(
     drive: Drive,
@@ -50,12 +61,13 @@ def watching(
     python: Path,
     config: WatcherConfig = CONFIG,
     executor: Callable[[str], Executor] | None = None,
+    hands: Hands | Guard | None = None,
 ) -> Iterator[Watcher]:
     """Yield a started watcher; whoever wants it to do something calls its `tick`."""
     folder = state_folder / drive.read_id()
     chosen = choose_executor(config, folder)
-    hands = make_hands(drive, config)
-    hands.take_lease(utc_now(), 0)
+    hands = hands or make_hands(drive, config)
+    patiently(lambda: hands.take_lease(utc_now(), 0))
     bell = Bell(watching=False)
     try:
         with Store(live_folder(state_folder, drive)) as store:
@@ -77,9 +89,9 @@ def watching(
             )
             watcher.start(utc_now())
             yield watcher
-            watcher.finish(utc_now())
+            patiently(lambda: watcher.finish(utc_now()))
     finally:
-        hands.release_lease()
+        patiently(hands.release_lease)
         bell.close()
 
 
@@ -90,13 +102,15 @@ def tick_until(watcher: Watcher, condition: Callable[[], bool], timeout_s: float
         if time.monotonic() > deadline:
             rows = [row for stage in ("evaluation", "analysis") for row in watcher.store.rows(stage, "jobs")]
             raise AssertionError(f"it did not come to that: {rows}")
-        watcher.tick(utc_now())
+        with contextlib.suppress(DriveUnavailable):
+            watcher.tick(utc_now())
         watcher.bell.sleep(0.05)
 
 
 def tick_until_idle(watcher: Watcher, timeout_s: float = 60.0) -> None:
     """Let the watcher work until nothing is pending or in flight."""
-    watcher.tick(utc_now())
+    with contextlib.suppress(DriveBusy):
+        watcher.tick(utc_now())
     tick_until(watcher, watcher.is_idle, timeout_s)
 
 

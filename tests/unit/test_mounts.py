@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.mounts import find_mount, mount_of, parse_mounts
+from heliograph import mounts
+from heliograph.mounts import Mount, find_mount, mount_of, parse_mounts
 
 TABLE = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -34,3 +35,14 @@ def test_the_mount_of_a_path_is_told_from_the_table(path: str, kind: str, networ
 
 def test_this_machine_has_a_table(tmp_path: Path) -> None:
     assert mount_of(tmp_path).type != "unknown"
+
+
+def test_a_mount_that_is_another_now_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = {"now": Mount("/mnt/shared", "fuse.sshfs", "nas:/lab", "rw")}
+    monkeypatch.setattr(mounts, "mount_of", lambda _: table["now"])
+    watch = mounts.MountWatch(Path("/mnt/shared/subject-drop"))
+    assert watch.trouble() is None
+    table["now"] = Mount("/mnt/shared", "fuse.sshfs", "nas:/lab", "ro,reconnected")
+    assert watch.trouble() is None, "the same drive with other options"
+    table["now"] = Mount("/", "ext4", "/dev/vda1", "rw")
+    assert watch.trouble() == "it was mounted from nas:/lab (fuse.sshfs), and now it is a part of / (ext4)"

@@ -182,9 +182,13 @@ class Guard:
 
     def _start_child(self) -> None:
         """Start a child unless one lives. Raises DriveUnavailable while a killed one is not gone yet."""
+        if self._child is not None and self._killed:
+            try:
+                self._child.wait(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                told = f"process {self._child.pid} hangs in a call on it, even killed"
+                raise self._unavailable(told) from None
         if self._child is not None and self._child.poll() is None:
-            if self._killed:
-                raise self._unavailable(f"process {self._child.pid} hangs in a call on it, even killed")
             return
         ours, theirs = socket.socketpair()
         with theirs:

@@ -156,3 +156,41 @@ def test_sharded_models_need_every_shard(drive: Drive, looker: Looker) -> None:
     later = Looker(drive, STAGES, settle_s=0)
     (broken,) = later.look("e1", NOW)[1]
     assert "names no safetensors file" in broken.reason
+
+
+def test_weights_that_are_younger_than_their_signal_have_to_settle(drive: Drive, looker: Looker) -> None:
+    """By the drive's own times: no host's clock matters."""
+    path = publish_training(drive, "e1").path
+    weights = drive.final_model("e1") / "model.safetensors"
+    published = path.stat().st_mtime_ns
+
+    def write_weights(after_s: float) -> None:
+        moment = published + int(after_s * 1e9)
+        os.utime(weights, ns=(moment, moment))
+
+    write_weights(after_s=0)
+    assert list(looker.look("e1", NOW)[0]) == [TRAINING]
+    fresh = Looker(drive, STAGES, settle_s=2)
+    for second in range(5):
+        write_weights(after_s=10 + second)
+        assert fresh.look("e1", NOW + timedelta(seconds=second)) == ({}, [])
+        assert fresh.is_settling(NOW + timedelta(seconds=second))
+        assert fresh.unsettled() == {"e1"}
+    assert fresh.look("e1", NOW + timedelta(seconds=5.9)) == ({}, [])
+    assert list(fresh.look("e1", NOW + timedelta(seconds=6))[0]) == [TRAINING]
+    assert fresh.unsettled() == set()
+
+
+def test_news_of_a_finished_experiment_are_told_from_what_is_known(drive: Drive, looker: Looker) -> None:
+    sha256 = publish_training(drive, "e1").sha256
+    known = {TRAINING: sha256}
+    assert not looker.has_news("e1", known)
+    os.utime(drive.model_folder("e1") / TRAINING)
+    assert not looker.has_news("e1", known)
+    assert looker.has_news("e1", {})
+    publish_training(drive, "e1", user="another")
+    assert looker.has_news("e1", known)
+    (drive.model_folder("e1") / TRAINING).write_text("{")
+    assert looker.has_news("e1", known), "what is broken is looked at closely"
+    (drive.model_folder("e1") / TRAINING).unlink()
+    assert not looker.has_news("e1", known)
