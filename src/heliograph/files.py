@@ -33,7 +33,8 @@ def sync_folder(folder: Path) -> None:
     """Make a rename or mkdir in `folder` durable. File systems that cannot (FUSE: EINVAL) are let be."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        with durable("fsync", folder):
+            os.fsync(handle)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
             raise
@@ -75,6 +76,19 @@ def write_new(path: Path, content: bytes, mode: int = 0o644) -> bool:
         return False
     write_atomic(path, content, mode)
     return True
+
+
+def make_folder(path: Path) -> None:
+    """Make `path` with all that is missing above it, unless it is there."""
+    if not path.is_dir():
+        with durable("mkdir", path):
+            path.mkdir(parents=True, exist_ok=True)
+
+
+def remove_file(path: Path) -> None:
+    """Remove `path`, if it is there."""
+    with durable("unlink", path):
+        path.unlink(missing_ok=True)
 
 
 def make_folder_once(path: Path) -> bool:
