@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from heliograph.drive import Drive
-from heliograph.durable import durable
 from heliograph.errors import BadEvent
+from heliograph.files import remove_file
 from heliograph.protocol.events import EVENT_NAME, Event, read_event
 from heliograph.protocol.quarantine import move_aside
 from heliograph.state import journal
@@ -67,8 +67,7 @@ class Inbox:
         fresh = self._apply(store, events, now) if events else []
         journal.append(self.drive, store)
         for path in done:
-            with durable("unlink", path):
-                path.unlink(missing_ok=True)
+            remove_file(path)
             self._bad_since.pop(path.name, None)
         return fresh
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import StateError
-from heliograph.files import write_atomic
+from heliograph.files import make_folder, write_atomic
 from heliograph.protocol.events import Event, parse_event
 from heliograph.state.databases import DATABASES
 from heliograph.state.store import Store
@@ -63,7 +63,7 @@ def append(drive: Drive, store: Store) -> int:
         while pending := store.not_journaled(stage):
             first, last = pending[0][0], pending[-1][0]
             folder = drive.journal / stage
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             content = "".join(f"{json}\n" for _, _, json in pending)
             write_atomic(folder / f"{first:012d}-{last:012d}.jsonl", content.encode())
             store.mark_journaled(stage, last)

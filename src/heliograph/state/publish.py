@@ -24,8 +24,16 @@ import msgspec
 from msgspec import Struct
 
 from heliograph.drive import Drive
+from heliograph.durable import durable
 from heliograph.errors import NotPublished, StateError
-from heliograph.files import atomic_file, read_untrusted, sha256_file, write_atomic
+from heliograph.files import (
+    atomic_file,
+    make_folder,
+    read_untrusted,
+    remove_file,
+    sha256_file,
+    write_atomic,
+)
 from heliograph.names import iso
 from heliograph.state.databases import DATABASES
 from heliograph.state.store import Store
@@ -123,14 +131,15 @@ class Publisher:
             if number == newest or follower is None:
                 continue
             if now.timestamp() - follower.stat().st_mtime > self.keep_s:
-                generations[number].unlink(missing_ok=True)
+                remove_file(generations[number])
 
 
 def _copy_database(source: sqlite3.Connection, target: Path) -> None:
     """Copy a live database with SQLite's backup API; the copy is no WAL database, so one file is all."""
     copy = sqlite3.connect(target, isolation_level=None)
     try:
-        source.backup(copy)
+        with durable("backup", target):
+            source.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")
     finally:
         copy.close()
@@ -170,5 +179,5 @@ def _fetch_verified(source: Path, pointer: Pointer, target: Path) -> None:
     content = read_untrusted(source, pointer.size)
     if len(content) != pointer.size or hashlib.sha256(content).hexdigest() != pointer.sha256:
         raise StateError(database=source, reason="it differs from its pointer", remedy="It is read again.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     write_atomic(target, content)

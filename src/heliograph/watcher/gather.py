@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, field
 
+from heliograph.durable import durable
 from heliograph.errors import PollFailed
 from heliograph.executors.base import JobReport
 from heliograph.stages.stage import Stage
@@ -42,7 +43,8 @@ class Polls:
             if not jobs or (last and now - last.at < timedelta(seconds=executor.poll_every_s)):
                 continue
             try:
-                reports = executor.poll(jobs)
+                with durable("poll", name):
+                    reports = executor.poll(jobs)
             except PollFailed as error:
                 log.warning("%s", error)
                 self._last[name] = _Polled(now, {}, frozenset())

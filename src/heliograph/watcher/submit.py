@@ -15,7 +15,7 @@ from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import PollFailed, SubmissionDoubtful, SubmissionRefused
 from heliograph.executors.base import Executor, FailureClass
-from heliograph.files import write_atomic
+from heliograph.files import make_folder, write_atomic
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
 from heliograph.stages.render import ScriptValues, build_script
 from heliograph.stages.stage import Stage
@@ -121,7 +121,7 @@ class Submitter:
             variables=self.variables,
         )
         text = build_script(stage, self.config.stages[stage.name], self.drive, values, self.python).encode()
-        self.scripts.mkdir(parents=True, exist_ok=True)
+        make_folder(self.scripts)
         script = self.scripts / f"{attempt.token}.sh"
         write_atomic(script, text, mode=0o755)
         write_atomic(self.drive.scripts / stage.script_name(action.experiment), text, mode=0o755)
@@ -183,7 +183,8 @@ class Submitter:
         attempt = action.attempt
         job_name = self.stages[action.stage].job_name(action.experiment, attempt.token)
         try:
-            found = self.executor(attempt.executor).find(job_name)
+            with durable("find", job_name):
+                found = self.executor(attempt.executor).find(job_name)
         except PollFailed as error:
             log.warning("%s", error, extra=_context(action))
             later = now + timedelta(seconds=self.executor(attempt.executor).poll_every_s)
