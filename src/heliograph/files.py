@@ -11,6 +11,8 @@ import errno
 import hashlib
 import itertools
 import os
+import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +24,39 @@ from heliograph.names import host_name
 
 _counter = itertools.count()
 _CHUNK = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>[0-9]{1,9})\.[0-9]+\.tmp")
 
 
 def temporary_name(path: Path) -> Path:
     """Return a name beside `path` that nobody else uses: hidden, with host, pid and a counter."""
     return path.with_name(f".{path.name}.{host_name()}.{os.getpid()}.{next(_counter)}.tmp")
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what `temporary_name` named in `folder` for processes of this host that are gone; return how
+    many. Those of other hosts are let be: nobody here knows who lives there."""
+    removed = 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is None or match["host"] != host_name() or _is_alive(int(match["pid"])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            with durable("rmtree", path):
+                shutil.rmtree(path)
+        else:
+            remove_file(path)
+        removed += 1
+    return removed
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Dies at every durable step of one segment. Run as a program of its own: it forks, and imports only once.
 
-    python -m crash.driver SEGMENT MOMENT FOLDER         prints one JSON object
+python -m crash.driver SEGMENT MOMENT FOLDER         prints one JSON object
 """
 
 from __future__ import annotations

@@ -113,7 +113,9 @@ def _finals_in(path: Path, table: str) -> dict[str, str]:
 def wrong_at_the_end(world: World, seen: dict[str, str], expected: dict[str, object]) -> list[str]:
     """Tell what is wrong when nothing is left to do; `seen` are final states that were seen on the way."""
     now, got = finals(world), outcome(world)
-    problems = [f"{token} was {old} and is {now.get(token)}" for token, old in seen.items() if now.get(token) != old]
+    problems = [
+        f"{token} was {old} and is {now.get(token)}" for token, old in seen.items() if now.get(token) != old
+    ]
     problems += [f"{key}: {got[key]}, not {expected[key]}" for key in expected if got[key] != expected[key]]
     problems += rebuild.check(world.drive, world.state)
     problems += [f"left behind: {path.relative_to(world.root)}" for path in leftovers(world)]
@@ -121,7 +123,10 @@ def wrong_at_the_end(world: World, seen: dict[str, str], expected: dict[str, obj
 
 
 def leftovers(world: World) -> list[Path]:
-    """List the temporary files and folders of processes, of which none lives any more."""
+    """List the temporary files and folders, whose processes are all gone; those in a claim or in an entry of
+    the quarantine aside, of which there is one at most."""
     found = [path for folder in (world.drive.root, world.state) for path in folder.rglob("*.tmp")]
     live = world.state / world.drive.read_id() / "live"
-    return found + [path for path in live.iterdir() if path.is_dir()] if live.is_dir() else found
+    found += [path for path in live.iterdir() if path.is_dir()]
+    alone = (world.drive.locks / "claims", world.drive.quarantine)
+    return [path for path in found if path.parent.parent not in alone]

@@ -84,7 +84,9 @@ def _ended(instruction: str | None = None) -> Act:
 
 def _trained_again(world: World) -> None:
     signal = publish_training(world.drive, "e1", timestamp=NOW + timedelta(hours=1))
-    world.post(ev.SignalPublished(experiment="e1", stage="training", path=str(signal.path), sha256=signal.sha256))
+    world.post(
+        ev.SignalPublished(experiment="e1", stage="training", path=str(signal.path), sha256=signal.sha256)
+    )
     world.hold()
 
 
@@ -108,7 +110,9 @@ def _submitted_unrecorded(world: World) -> None:
 
 def _publish(world: World) -> None:
     signal = publish_training(world.drive, "e1")
-    world.post(ev.SignalPublished(experiment="e1", stage="training", path=str(signal.path), sha256=signal.sha256))
+    world.post(
+        ev.SignalPublished(experiment="e1", stage="training", path=str(signal.path), sha256=signal.sha256)
+    )
 
 
 def _settle(world: World) -> None:
@@ -137,9 +141,7 @@ SEGMENTS = {
     "again": Segment(_until_submitted("evaluation", 2), after="analysed", before=_trained_again),
     "failed": Segment(_until_submitted("evaluation", 2), after="first", before=_ended("fail 1")),
     "retry": Segment(_until_submitted("evaluation", 2), after="first", before=_retry_requested),
-    "cancel": Segment(
-        _until_over_or_let_go, before=_new, each=_cancel_requested, on=_until_over_or_let_go
-    ),
+    "cancel": Segment(_until_over_or_let_go, before=_new, each=_cancel_requested, on=_until_over_or_let_go),
     "settle": Segment(_settle, after="evaluated", before=_ended()),
     "rebuild": Segment(_rebuild, after="analysed", before=_not_journaled),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -14,8 +15,10 @@ import msgspec
 
 from heliograph.config import WatcherConfig
 from heliograph.drive import Drive
+from heliograph.errors import LeaseHeld
 from heliograph.names import utc_now
 from heliograph.protocol import events as ev
+from heliograph.state.lease import held, read_holder
 from heliograph.watcher.daemon import Watcher
 from support.drives import make_drive, publish_training
 from support.fake_worker import make_stub
@@ -91,8 +94,16 @@ class World:
     @contextmanager
     def watched(self) -> Iterator[Passes]:
         """Watch the drive with a watcher of this process."""
+        if self.drive.lease.exists() and read_holder(self.drive) is None:
+            self._wait_for_lease()
         with watching(self.drive, self.state, self.python, self.config) as watcher:
             yield Passes(watcher)
+
+    def _wait_for_lease(self) -> None:
+        """Whoever died between taking the lease and writing its name down is believed dead after a while: in
+        production after 30 s."""
+        with contextlib.suppress(LeaseHeld), held(self.drive, utc_now(), wait_s=0.05):
+            pass
 
 
 class Passes:

@@ -35,7 +35,7 @@ ALLOWED = {
     ("state/rebuild.py", "tempfile.TemporaryDirectory"): "a reader's scratch folder",
     ("analysis/pipeline.py", "tempfile.TemporaryDirectory"): "R's scratch folder; it goes with the job",
     ("analysis/pipeline.py", "os.open"): "a lock on the local disk, empty",
-    ("training/metrics.py", "*.open"): "numbers for MLflow and a lock; a cut last line is left out by readers",
+    ("training/metrics.py", "*.open"): "for MLflow, and a lock; a cut last line is left out by readers",
     ("training/pulse.py", "self._path.open"): "a log for people",
     ("training/folders.py", "*.write_bytes"): "inside a temporary folder, synced by _sync_tree, then renamed",
     ("training/folders.py", "shutil.copytree"): "as above",

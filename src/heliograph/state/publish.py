@@ -16,7 +16,7 @@ import logging
 import re
 import shutil
 import sqlite3
-import tempfile
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from heliograph.files import (
     read_untrusted,
     remove_file,
     sha256_file,
+    temporary_name,
     write_atomic,
 )
 from heliograph.names import iso
@@ -95,11 +96,11 @@ class Publisher:
         return changed
 
     def _publish_one(self, stage: str, now: datetime) -> None:
-        with tempfile.TemporaryDirectory(dir=self.store.folder) as scratch:
-            copy = Path(scratch) / "copy.db"
+        generation = self._next_generation(stage)
+        with _scratch_folder(self.store.folder) as scratch:
+            copy = scratch / "copy.db"
             _copy_database(self.store.connection(stage), copy)
             digest = sha256_file(copy)
-            generation = self._next_generation(stage)
             name = f"{stage}.{generation:06d}.db"
             _copy_file(copy, self.drive.published / name)
             pointer = Pointer(generation, name, copy.stat().st_size, digest, iso(now), self.host)
@@ -132,6 +133,18 @@ class Publisher:
                 continue
             if now.timestamp() - follower.stat().st_mtime > self.keep_s:
                 remove_file(generations[number])
+
+
+@contextlib.contextmanager
+def _scratch_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder below `folder` that is gone afterwards; should we die, the next watcher removes it."""
+    scratch = temporary_name(folder / "scratch")
+    make_folder(scratch)
+    try:
+        yield scratch
+    finally:
+        with durable("rmtree", scratch):
+            shutil.rmtree(scratch)
 
 
 def _copy_database(source: sqlite3.Connection, target: Path) -> None:

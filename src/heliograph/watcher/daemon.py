@@ -24,6 +24,7 @@ from heliograph.stages.stage import Stage
 from heliograph.state import journal
 from heliograph.state.inbox import Inbox
 from heliograph.state.lease import Lease
+from heliograph.state.leftovers import remove_leftovers_of_state
 from heliograph.state.publish import Publisher
 from heliograph.state.store import Store
 from heliograph.watcher.bell import Bell
@@ -105,7 +106,9 @@ class Watcher:
         self._drive_was_well = True
 
     def start(self, now: datetime) -> None:
-        """Doubt every attempt that an earlier watcher left without an id, and open all unfinished work."""
+        """Clear up after an earlier watcher, doubt every attempt that it left without an id, and open all
+        unfinished work."""
+        remove_leftovers_of_state(self.drive, self.store.folder, self.submitter.scripts)
         for stage in self.stages.values():
             for row in self.store.rows(stage.database, "open_attempts"):
                 if row["slurm_job_id"] is None:
