@@ -10,7 +10,7 @@ from heliograph.analysis.install import install_project
 from heliograph.config import load_watcher_config, local_state_folder
 from heliograph.drive import Drive
 from heliograph.errors import DriveError, LeaseHeld
-from heliograph.files import write_new
+from heliograph.files import make_folder, write_new
 from heliograph.names import host_name
 from heliograph.state import journal
 from heliograph.state.databases import DATABASES
@@ -29,7 +29,7 @@ def set_up_drive(drive: Drive, now: datetime) -> list[str]:
     try:
         for folder in drive.folders():
             if not folder.is_dir():
-                folder.mkdir(parents=True)
+                make_folder(folder)
                 done.append(f"made   {folder.relative_to(drive.root)}/")
         if not drive.id_file.exists():
             done.append(f"made   {drive.id_file.name}: {drive.make_id()}")
@@ -55,7 +55,7 @@ def copy_missing(source: Path, target: Path) -> list[Path]:
     copied = []
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         relative = file.relative_to(source)
-        (target / relative).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((target / relative).parent)
         if write_new(target / relative, file.read_bytes()):
             copied.append(relative)
     return copied

@@ -11,6 +11,8 @@ import errno
 import hashlib
 import itertools
 import os
+import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from heliograph.names import host_name
 
 _counter = itertools.count()
 _CHUNK = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>[0-9]{1,9})\.[0-9]+\.tmp")
 
 
 def temporary_name(path: Path) -> Path:
@@ -29,11 +32,39 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{host_name()}.{os.getpid()}.{next(_counter)}.tmp")
 
 
+def remove_leftovers(folder: Path) -> int:
+    """Remove what `temporary_name` named in `folder` for processes of this host that are gone; return how
+    many. Those of other hosts are let be: nobody here knows who lives there."""
+    removed = 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is None or match["host"] != host_name() or _is_alive(int(match["pid"])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            with durable("rmtree", path):
+                shutil.rmtree(path)
+        else:
+            remove_file(path)
+        removed += 1
+    return removed
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename or mkdir in `folder` durable. File systems that cannot (FUSE: EINVAL) are let be."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        with durable("fsync", folder):
+            os.fsync(handle)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
             raise
@@ -75,6 +106,19 @@ def write_new(path: Path, content: bytes, mode: int = 0o644) -> bool:
         return False
     write_atomic(path, content, mode)
     return True
+
+
+def make_folder(path: Path) -> None:
+    """Make `path` with all that is missing above it, unless it is there."""
+    if not path.is_dir():
+        with durable("mkdir", path):
+            path.mkdir(parents=True, exist_ok=True)
+
+
+def remove_file(path: Path) -> None:
+    """Remove `path`, if it is there."""
+    with durable("unlink", path):
+        path.unlink(missing_ok=True)
 
 
 def make_folder_once(path: Path) -> bool:

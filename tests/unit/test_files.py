@@ -94,5 +94,5 @@ def test_every_step_is_announced_before_and_after(tmp_path: Path) -> None:
         files.make_folder_once(tmp_path / "b")
     finally:
         durable.install_hook(None)
-    steps = ["fsync", "rename", "mkdir"]
+    steps = ["fsync", "rename", "fsync", "mkdir", "fsync"]
     assert seen == [(when, kind) for kind in steps for when in ("before", "after")]

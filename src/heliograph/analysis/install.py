@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from heliograph.drive import Drive
-from heliograph.files import sha256_file, write_atomic
+from heliograph.files import make_folder, remove_file, sha256_file, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def install_project(drive: Drive) -> list[str]:
 def _install_file(project: Path, name: str, content: bytes, known_sha256: str | None) -> str | None:
     path = project / name
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_atomic(path, content)
         return f"wrote  analysis/{name}"
     if path.read_bytes() == content:
@@ -80,7 +80,7 @@ def _retire_file(project: Path, name: str, known_sha256: str) -> str | None:
     if not path.exists():
         return None
     if sha256_file(path) == known_sha256:
-        path.unlink()
+        remove_file(path)
         return f"removed analysis/{name}, which is no longer part of the project"
     return f"kept   analysis/{name}, which was changed here and is no longer part of the project"
 

@@ -31,7 +31,7 @@ from heliograph.analysis.tools import Tools, build_environment, find_tools
 from heliograph.analysis.tracking import log_run
 from heliograph.drive import Drive
 from heliograph.errors import BadInput, BadResults, DriveError, HeliographError, MissingPart, StageFailed
-from heliograph.files import read_untrusted
+from heliograph.files import make_folder, read_untrusted, remove_file
 from heliograph.protocol.events import OutputAdded, RunLinked
 from heliograph.protocol.signals import (
     ANALYSIS_COMPLETE,
@@ -150,7 +150,7 @@ def _only_run(settings: Settings, attempt: Attempt) -> Iterator[int]:
     R inherits it: the lock ends with the last of the two processes.
     """
     folder = settings.state_folder / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"{STAGE}-{settings.drive.read_id()}-{attempt.experiment}.lock"
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -227,7 +227,7 @@ def _finish(settings: Settings, attempt: Attempt, manifest: Manifest, duration_s
         manifest_path=manifest_path,
         duration_seconds=duration_s,
     )
-    ANALYSIS_FAILED.path(drive, experiment).unlink(missing_ok=True)  # of an earlier attempt
+    remove_file(ANALYSIS_FAILED.path(drive, experiment))  # of an earlier attempt
     return AnalysisOutcome(
         experiment=experiment,
         engine=manifest.engine,

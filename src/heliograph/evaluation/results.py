@@ -22,7 +22,7 @@ from heliograph.errors import BadResults
 from heliograph.evaluation.checkpoints import Checkpoint
 from heliograph.evaluation.tally import Tally
 from heliograph.evaluation.task import Item, Verdict
-from heliograph.files import atomic_file
+from heliograph.files import atomic_file, make_folder
 
 _ROWS_A_GROUP = 8192
 _MOMENT = pa.timestamp("us", tz="UTC")
@@ -97,7 +97,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 def new_file(folder: Path, stem: str) -> Path:
     """Return a Parquet file's path in `folder` that nothing has yet; the folder is made."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
     return next(path for name in names if not (path := folder / f"{name}.parquet").exists())
 

@@ -16,12 +16,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from heliograph.durable import durable
 from heliograph.errors import PollFailed, SubmissionDoubtful, SubmissionRefused
 from heliograph.executors import local_records as records
 from heliograph.executors import local_supervisor
 from heliograph.executors.base import FailureClass, JobReport, JobState
 from heliograph.executors.command import Answer, check_job_name, run_command
 from heliograph.executors.environment import clean_environment
+from heliograph.files import remove_file
 from heliograph.names import host_name
 
 _EXECUTOR = "local"
@@ -151,7 +153,8 @@ class LocalExecutor:
             return
         mark = records.jobs_folder(self._folder) / str(_number(job_id)) / records.CANCEL
         is_first = not mark.exists()
-        mark.touch()
+        with durable("touch", mark):
+            mark.touch()
         if traces.supervisor_lives:
             _signal(traces.job["supervisor"], signal.SIGTERM, to_group=False)
         elif traces.start is not None:
@@ -171,8 +174,9 @@ class LocalExecutor:
                 ended_at = report.ended_at or report.started_at or report.submitted_at
                 is_old = report.state.is_over and ended_at is not None and ended_at < before
             if is_old:
-                (folder / records.JOB).unlink(missing_ok=True)  # first: a job is there whole or not at all
-                shutil.rmtree(folder)
+                remove_file(folder / records.JOB)  # first: a job is there whole or not at all
+                with durable("rmtree", folder):
+                    shutil.rmtree(folder)
                 pruned += 1
         return pruned
 

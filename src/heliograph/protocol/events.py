@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import BadEvent, DriveError
-from heliograph.files import read_untrusted, write_atomic
+from heliograph.files import make_folder, read_untrusted, remove_file, write_atomic
 from heliograph.names import SlurmMem, SlurmTime, host_name, user_name, utc_now, whole
 from heliograph.protocol.signals import Name, Text, Timestamp
 
@@ -371,7 +371,7 @@ class Outbox:
             self.drive.read_id()  # an unmounted drive is an empty local folder: never write into it
             write_atomic(event_path(self.drive, event.id), raw)
         except (OSError, DriveError):
-            self.spool.mkdir(parents=True, exist_ok=True)
+            make_folder(self.spool)
             write_atomic(self.spool / f"{event.id}.json", raw)
         return event
 
@@ -387,5 +387,5 @@ class Outbox:
             self.drive.read_id()
         for path in waiting:
             write_atomic(self.drive.inbox / path.name, path.read_bytes())
-            path.unlink()
+            remove_file(path)
         return len(waiting)

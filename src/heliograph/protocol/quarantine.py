@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.durable import durable
-from heliograph.files import read_untrusted, write_atomic
+from heliograph.files import make_folder, read_untrusted, write_atomic
 from heliograph.names import iso
 
 _MOST_REASON = 1 << 20
@@ -72,7 +72,7 @@ def _make_entry(drive: Drive, path: Path, reason: Reason, again: str = "") -> Pa
     """Make the folder of an entry, with its reason; return it."""
     parts = (safe_label(path.parent.name), safe_label(path.name), reason.sha256[:8])
     folder = drive.quarantine / (f"{again}.again" if again else "-".join(part for part in parts if part))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     told = msgspec.json.format(msgspec.json.encode(reason), indent=2)
     write_atomic(folder / "reason.json", told + b"\n")
     return folder

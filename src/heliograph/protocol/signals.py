@@ -21,7 +21,7 @@ from msgspec import Meta, Struct, field
 
 from heliograph.drive import Drive
 from heliograph.errors import BadSignal
-from heliograph.files import read_untrusted, write_atomic
+from heliograph.files import make_folder, read_untrusted, remove_leftovers, write_atomic
 from heliograph.names import NAME_SCHEMA, is_name, whole
 
 LARGEST_SIGNAL = 1 << 20
@@ -216,6 +216,7 @@ def publish_signal(drive: Drive, kind: SignalKind, content: SignalContent) -> Si
     path = kind.path(drive, content.experiment)
     raw = encode_signal(content)
     parse_signal(raw, kind, path, content.experiment)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    remove_leftovers(path.parent)
     write_atomic(path, raw)
     return read_signal(path, kind, content.experiment)

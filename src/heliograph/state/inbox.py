@@ -15,8 +15,8 @@ from datetime import datetime
 from pathlib import Path
 
 from heliograph.drive import Drive
-from heliograph.durable import durable
 from heliograph.errors import BadEvent
+from heliograph.files import remove_file
 from heliograph.protocol.events import DECISIONS, EVENT_NAME, Event, event_path, read_event
 from heliograph.protocol.quarantine import move_aside
 from heliograph.state import journal
@@ -72,9 +72,7 @@ class Inbox:
     def remove(self, ids: Iterable[str]) -> None:
         """Remove events that the journal holds."""
         for event_id in ids:
-            path = event_path(self.drive, event_id)
-            with durable("unlink", path):
-                path.unlink(missing_ok=True)
+            remove_file(event_path(self.drive, event_id))
 
     def put_aside(self, event_id: str, reason: str, now: datetime) -> None:
         """Move an event that cannot be used into the quarantine."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import StateError
-from heliograph.files import write_atomic
+from heliograph.files import make_folder, write_atomic
 from heliograph.protocol.events import Event, parse_event
 from heliograph.state.databases import DATABASES
 from heliograph.state.store import Store
@@ -78,7 +78,7 @@ def pending(store: Store) -> list[Pending]:
 def write(drive: Drive, batch: Pending) -> None:
     """Write one file of the journal. Repeatable: the same numbers hold the same events."""
     folder = drive.journal / batch.stage
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_atomic(folder / f"{batch.first:012d}-{batch.last:012d}.jsonl", batch.content)
 
 

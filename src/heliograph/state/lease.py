@@ -21,7 +21,7 @@ from msgspec import Struct
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import LeaseHeld
-from heliograph.files import make_folder_once, read_untrusted, temporary_name, write_atomic
+from heliograph.files import make_folder_once, read_untrusted, remove_file, temporary_name, write_atomic
 from heliograph.names import host_name, iso, parse_iso
 
 DEAD_AFTER_S = 30.0
@@ -119,8 +119,9 @@ class Lease:
             if later is not None and later.host == host_name() and not is_dead_here(later):
                 self._refuse(later, now)  # alive here, only slow
         aside = temporary_name(self.drive.lease)
-        with contextlib.suppress(FileNotFoundError), durable("rename", self.drive.lease):
-            os.rename(self.drive.lease, aside)
+        with contextlib.suppress(FileNotFoundError):
+            with durable("rename", self.drive.lease):
+                os.rename(self.drive.lease, aside)
             _remove(aside)
 
     def _refuse(self, holder: Holder | None, now: datetime) -> None:
@@ -163,14 +164,16 @@ class Lease:
         """Give the lease back, if it is still ours."""
         if self.is_ours():
             aside = temporary_name(self.drive.lease)
-            os.rename(self.drive.lease, aside)
+            with durable("rename", self.drive.lease):
+                os.rename(self.drive.lease, aside)
             _remove(aside)
 
 
 def _remove(folder: Path) -> None:
     for path in folder.iterdir():
-        path.unlink(missing_ok=True)
-    folder.rmdir()
+        remove_file(path)
+    with durable("rmdir", folder):
+        folder.rmdir()
 
 
 @contextlib.contextmanager

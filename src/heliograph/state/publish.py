@@ -16,7 +16,6 @@ import logging
 import re
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -25,8 +24,16 @@ import msgspec
 from msgspec import Struct
 
 from heliograph.drive import Drive
+from heliograph.durable import durable
 from heliograph.errors import NotPublished, StateError
-from heliograph.files import atomic_file, read_untrusted, sha256_file, write_atomic
+from heliograph.files import (
+    atomic_file,
+    make_folder,
+    read_untrusted,
+    remove_file,
+    sha256_file,
+    write_atomic,
+)
 from heliograph.names import iso
 from heliograph.state.databases import DATABASES
 from heliograph.state.store import Store
@@ -78,10 +85,10 @@ class Snapshot(Struct, frozen=True):
     size: int
 
 
-def make_snapshot(store: Store, stage: str, scratch: Path) -> Snapshot:
-    """Copy a live database into `scratch`, a folder on the local disk."""
-    copy = scratch / f"{stage}.db"
-    copy.unlink(missing_ok=True)
+def make_snapshot(store: Store, stage: str) -> Snapshot:
+    """Copy a live database on the local disk; the copy stands until the next one is made."""
+    copy = store.folder / f"{stage}.snapshot"
+    remove_file(copy)
     _copy_database(store.connection(stage), copy)
     return Snapshot(stage, copy, sha256_file(copy), copy.stat().st_size)
 
@@ -124,9 +131,8 @@ class Publisher:
         changed = self.changed()
         for stage in changed:
             changes = self.store.changes[stage]
-            with tempfile.TemporaryDirectory(dir=self.store.folder) as scratch:
-                snapshot = make_snapshot(self.store, stage, Path(scratch))
-                put_snapshot(self.drive, snapshot, host=self.host, now=now, keep_s=self.keep_s)
+            snapshot = make_snapshot(self.store, stage)
+            put_snapshot(self.drive, snapshot, host=self.host, now=now, keep_s=self.keep_s)
             self.note({stage: changes})
         return changed
 
@@ -156,14 +162,15 @@ def _drop_old(drive: Drive, stage: str, newest: int, now: datetime, keep_s: floa
         if number == newest or follower is None:
             continue
         if now.timestamp() - follower.stat().st_mtime > keep_s:
-            generations[number].unlink(missing_ok=True)
+            remove_file(generations[number])
 
 
 def _copy_database(source: sqlite3.Connection, target: Path) -> None:
     """Copy a live database with SQLite's backup API; the copy is no WAL database, so one file is all."""
     copy = sqlite3.connect(target, isolation_level=None)
     try:
-        source.backup(copy)
+        with durable("backup", target):
+            source.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")
     finally:
         copy.close()
@@ -203,5 +210,5 @@ def _fetch_verified(source: Path, pointer: Pointer, target: Path) -> None:
     content = read_untrusted(source, pointer.size)
     if len(content) != pointer.size or hashlib.sha256(content).hexdigest() != pointer.sha256:
         raise StateError(database=source, reason="it differs from its pointer", remedy="It is read again.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     write_atomic(target, content)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.drive import Drive
+from heliograph.durable import durable
 from heliograph.errors import StateError
 from heliograph.names import host_name
 from heliograph.protocol.events import parse_event
@@ -40,7 +41,8 @@ def _rebuild(drive: Drive, live: Path, now: datetime) -> list[str]:
     """Do so for whoever holds the lease."""
     aside = live.with_name(f"live.{now:%Y%m%dT%H%M%SZ}")
     if live.is_dir():
-        live.rename(aside)
+        with durable("rename", live):
+            live.rename(aside)
     with Store(live) as store:
         journal.catch_up(drive, store)
         extra = sum(_carry_over(store, stage, aside) for stage in DATABASES)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.durable import durable
+from heliograph.files import make_folder
 from heliograph.names import iso
 from heliograph.protocol.events import Body, Event, encode_event, make_event, parse_event
 from heliograph.state.databases import DATABASES, Database, open_live
@@ -24,7 +25,7 @@ class Store:
     """The three live databases in a local folder."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.folder = folder
         self._connections: dict[str, sqlite3.Connection] = {}
         self.changes = dict.fromkeys(DATABASES, 0)

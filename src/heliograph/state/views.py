@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import UnknownExperiment
+from heliograph.files import remove_file
 from heliograph.names import parse_iso
 from heliograph.state.databases import ANALYSIS, DATABASES, EVALUATION, TRAINING, open_snapshot
 from heliograph.state.lease import Holder, read_holder
@@ -148,7 +149,7 @@ class Snapshots:
             self._open[stage] = (pointer, open_snapshot(copy))
             for old in self.cache.glob(f"*.{stage}.*.db"):
                 if old != copy:
-                    old.unlink(missing_ok=True)
+                    remove_file(old)
 
     def rows(self, stage: str, query: str, **values: Any) -> Rows:
         """Run a named query on one of the copies."""

@@ -22,7 +22,7 @@ from msgspec import Struct
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import UsageError
-from heliograph.files import make_folder_once, read_untrusted, sync_folder, write_new
+from heliograph.files import make_folder, make_folder_once, read_untrusted, sync_folder, write_new
 from heliograph.names import host_name
 from heliograph.protocol.signals import LARGEST_SIGNAL, TRAINING_COMPLETE
 
@@ -158,7 +158,7 @@ def check_startable(experiment: str, folder: Path, seen: Seen, *, overwrite: boo
 
 def _move_aside(drive: Drive, experiment: str, seen: Seen) -> Path:
     aside = drive.models / _SUPERSEDED / f"{experiment}-{seen.identity}"
-    aside.parent.mkdir(exist_ok=True)
+    make_folder(aside.parent)
     try:
         with durable("rename", aside):
             os.rename(drive.model_folder(experiment), aside)

@@ -17,7 +17,7 @@ import msgspec
 
 from heliograph.durable import durable
 from heliograph.errors import UsageError
-from heliograph.files import sync_folder, temporary_name
+from heliograph.files import make_folder, sync_folder, temporary_name
 from heliograph.stages.checks import weight_files
 from heliograph.stages.safetensors_header import check_safetensors
 
@@ -31,9 +31,9 @@ def write_folder(target: Path, write: Write) -> int:
     Raises OSError when the disk does not take it, BadModel when what was read back is no whole model; nothing
     is left behind then.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = temporary_name(target)
-    temporary.mkdir()
+    make_folder(temporary)
     try:
         write(temporary)
         size = _sync_tree(temporary)

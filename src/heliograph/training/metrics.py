@@ -25,7 +25,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from heliograph.files import write_atomic
+from heliograph.durable import durable
+from heliograph.files import make_folder, write_atomic
 from heliograph.tracking import Metric, RunStatus
 
 _LINES_A_BATCH = 500
@@ -81,7 +82,7 @@ class Spool:
 
     def begin(self, note: RunNote) -> None:
         """Make the folder. Raises OSError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._write("run.json", note)
 
     def append(self, points: Sequence[Point]) -> None:
@@ -117,7 +118,8 @@ class Spool:
         self._write("end.json", end)
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder)
+        with durable("rmtree", self.folder):
+            shutil.rmtree(self.folder)
 
     @contextmanager
     def lock(self) -> Iterator[bool]:

@@ -21,7 +21,8 @@ import msgspec
 from msgspec import Struct
 
 from heliograph.drive import Drive
-from heliograph.files import write_atomic
+from heliograph.durable import durable
+from heliograph.files import make_folder, write_atomic
 from heliograph.protocol.events import CheckpointSaved, Outbox, SignalPublished, TrainingCompleted
 from heliograph.protocol.signals import TRAINING_COMPLETE, Signal, TrainingComplete, publish_signal
 from heliograph.training.claim import Claim, Owner
@@ -129,7 +130,7 @@ class Staged:
         write_atomic(self.folder / _COMPLETION, msgspec.json.encode(completion))
 
     def _begin(self, note: Note) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_atomic(self.folder / _NOTE, msgspec.json.encode(note))
 
     def deliver(self, drive: Drive, outbox: Outbox) -> Signal | None:
@@ -146,12 +147,14 @@ class Staged:
                 size = write_folder(target, partial(_copy, source))
                 if target.parent != claim.folder:
                     announce_checkpoint(outbox, claim, note.experiment, target, size)
-            shutil.rmtree(source)
+            with durable("rmtree", source):
+                shutil.rmtree(source)
         signal = None
         if (self.folder / _COMPLETION).exists():
             completion = msgspec.json.decode((self.folder / _COMPLETION).read_bytes(), type=Completion)
             signal = publish_completion(drive, outbox, claim, completion)
-        shutil.rmtree(self.folder)
+        with durable("rmtree", self.folder):
+            shutil.rmtree(self.folder)
         return signal
 
 

@@ -8,10 +8,9 @@ what needs no drive, and concludes nothing.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from msgspec import Struct
 
 from heliograph.config import WatcherConfig
 from heliograph.drive import Drive
-from heliograph.errors import DriveBusy, DriveError, DriveUnavailable, HeliographError, LeaseHeld
+from heliograph.errors import DriveError, DriveUnavailable, LeaseHeld
+from heliograph.files import remove_leftovers
 from heliograph.mounts import MountWatch
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptQueued
 from heliograph.stages.stage import Stage
@@ -33,6 +33,7 @@ from heliograph.watcher.facts import StageFacts
 from heliograph.watcher.gather import Gatherer, OpenAttempt, Polls
 from heliograph.watcher.guard import Guard
 from heliograph.watcher.hands import Hands
+from heliograph.watcher.memory import resident_mb
 from heliograph.watcher.orders import Aside, Beat, Looked, LookOrder, Seen
 from heliograph.watcher.plan import Action, Adopt, Cancel, Conclude, LookUp, Observe, Queue, Submit, plan
 from heliograph.watcher.policy import one_line
@@ -117,7 +118,10 @@ class Watcher:
         self._drive_was_well = True
 
     def start(self, now: datetime) -> None:
-        """Doubt every attempt that an earlier watcher left without an id, and look at what it left undone."""
+        """Clear up after an earlier watcher, doubt every attempt that it left without an id, and look at what
+        it left undone."""
+        for folder in (self.store.folder, self.submitter.scripts):
+            remove_leftovers(folder)
         for one in self.gatherer.open_attempts():
             if one.job_id is None:
                 self.submitter.doubt(one.token, one.executor, now)
@@ -362,36 +366,3 @@ class Watcher:
         """Write down and publish everything before leaving."""
         self.teller.finish(now)
         self.teller.tell(now, [], [], self.submitter.to_show, leaving=True)
-
-
-def resident_mb() -> float:
-    """Return this process's resident memory in MB, as Linux tells it."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
-
-
-def run(
-    watcher: Watcher,
-    clock: Callable[[], datetime],
-    should_stop: Callable[[], bool],
-    *,
-    until_idle: bool = False,
-) -> None:
-    """Repeat `tick` until told to stop (or until idle). What a pass raises is logged, and tried again."""
-    watcher.start(clock())
-    while not should_stop():
-        try:
-            changed = watcher.tick(clock())
-            watcher.drive_is_well()
-            if until_idle and not changed and watcher.is_idle():
-                return
-        except LeaseHeld:
-            raise
-        except DriveBusy:
-            continue  # the hands are at work; waiting for them was the pause
-        except (HeliographError, OSError) as error:
-            watcher.drive_is_ill(error)
-        except Exception:
-            log.exception("a pass failed; it is tried again")
-        if watcher.bell.sleep(watcher.config.detection.inbox_every_s):
-            watcher.sweep_soon()

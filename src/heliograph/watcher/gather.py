@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from heliograph.durable import durable
 from heliograph.errors import PollFailed
 from heliograph.executors.base import JobReport, JobState
 from heliograph.stages.stage import Stage
@@ -53,7 +54,8 @@ class Polls:
             if last is not None and abs(now - last.at) < wait:  # a clock that was set back waits no longer
                 continue
             try:
-                reports = executor.poll(jobs)
+                with durable("poll", name):
+                    reports = executor.poll(jobs)
             except PollFailed as error:
                 log.warning("%s", error)
                 self._last[name] = _Polled(now, {})

@@ -14,6 +14,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from heliograph.drive import Drive
+from heliograph.durable import durable
 from heliograph.errors import DriveUnavailable
 from heliograph.files import write_atomic
 from heliograph.protocol.claims import read_claim
@@ -22,6 +23,7 @@ from heliograph.stages.stage import Stage
 from heliograph.state import journal
 from heliograph.state.inbox import MOST_AT_ONCE, Inbox
 from heliograph.state.lease import Lease, Owner
+from heliograph.state.leftovers import remove_leftovers_of_state
 from heliograph.state.publish import put_snapshot
 from heliograph.watcher.look import Looker
 from heliograph.watcher.orders import Looked, LookOrder, Seen, TellOrder, Told
@@ -55,8 +57,12 @@ class Hands:
         self._check_drive()
 
     def take_lease(self, now: datetime, wait_s: float) -> None:
-        """Take the lease; raises LeaseHeld while somebody alive has it."""
+        """Take the lease, and clear up after those who had it before and died.
+
+        Raises LeaseHeld while somebody alive has it.
+        """
         self.lease.take(now, wait_s=wait_s)
+        remove_leftovers_of_state(self.drive)
 
     def release_lease(self) -> None:
         self.lease.release()
@@ -159,8 +165,9 @@ class Hands:
         network drive comes back. Returns how many bytes the drive took."""
         if not lines:
             return 0
-        handle = os.open(self.drive.watcher_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            return os.write(handle, lines)
-        finally:
-            os.close(handle)
+        with durable("log", self.drive.watcher_log):
+            handle = os.open(self.drive.watcher_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                return os.write(handle, lines)
+            finally:
+                os.close(handle)

@@ -15,18 +15,22 @@ from typing import TypeVar
 from heliograph import logs
 from heliograph.config import WatcherConfig, load_watcher_config, local_state_folder
 from heliograph.drive import Drive
+from heliograph.durable import durable
 from heliograph.errors import DriveBusy, DriveUnavailable, HeliographError
 from heliograph.executors.base import Executor
 from heliograph.executors.choose import choose_executor, executor_by_name
+from heliograph.files import make_folder
 from heliograph.names import utc_now
 from heliograph.stages.builtin import STAGES
 from heliograph.state.lease import DEAD_AFTER_S, Owner
 from heliograph.state.rebuild import open_level
 from heliograph.state.store import Store
 from heliograph.watcher.bell import Bell
-from heliograph.watcher.daemon import Setup, Watcher, resident_mb, run
+from heliograph.watcher.daemon import Setup, Watcher
 from heliograph.watcher.guard import Guard
 from heliograph.watcher.hands import HandsSetup
+from heliograph.watcher.loop import run
+from heliograph.watcher.memory import resident_mb
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,23 +46,14 @@ def serve(drive: Drive, *, level: str = "INFO", once: bool = False, until_idle: 
     config = load_watcher_config(drive)
     folder = local_state_folder(config.state_folder) / drive_id
     log_file = folder / "watcher.log"
-    folder.mkdir(parents=True, exist_ok=True)
-    log_file.touch()
+    make_folder(folder)
+    with durable("log", log_file):
+        log_file.touch()
     logs.set_up(level, file=log_file)
     os.chdir("/")  # whoever stands in a folder of the drive hangs with it, and its jobs begin there
     bell = Bell(watching=wants_file_events(config, drive) and not once)
     stop = _StopFlag(bell)
-    guard = Guard(
-        HandsSetup(
-            root=str(drive.root),
-            drive_id=drive_id,
-            stages=tuple(stage.name for stage in STAGES),
-            settle_s=config.detection.settle_s,
-            owner=Owner.here(),
-        ),
-        wait_s=config.detection.answer_within_s,
-        give_up_after_s=config.detection.give_up_after_s,
-    )
+    guard = _make_guard(drive, drive_id, config)
     try:
         if not _patiently(lambda: guard.take_lease(utc_now(), DEAD_AFTER_S), stop.is_set):
             return
@@ -78,6 +73,18 @@ def serve(drive: Drive, *, level: str = "INFO", once: bool = False, until_idle: 
     finally:
         guard.close()
         bell.close()
+
+
+def _make_guard(drive: Drive, drive_id: str, config: WatcherConfig) -> Guard:
+    setup = HandsSetup(
+        root=str(drive.root),
+        drive_id=drive_id,
+        stages=tuple(stage.name for stage in STAGES),
+        settle_s=config.detection.settle_s,
+        owner=Owner.here(),
+    )
+    detection = config.detection
+    return Guard(setup, wait_s=detection.answer_within_s, give_up_after_s=detection.give_up_after_s)
 
 
 def _patiently(call: Callable[[], T], should_stop: Callable[[], bool]) -> bool:

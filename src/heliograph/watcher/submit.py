@@ -15,7 +15,7 @@ from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import PollFailed, SubmissionDoubtful, SubmissionRefused
 from heliograph.executors.base import Executor, FailureClass, JobReport
-from heliograph.files import write_atomic
+from heliograph.files import make_folder, write_atomic
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
 from heliograph.stage_settings import stage_settings
 from heliograph.stages.render import ScriptValues, build_script
@@ -127,7 +127,7 @@ class Submitter:
         )
         settings = stage_settings(self.config, stage.name, action.experiment)
         text = build_script(stage, settings, self.drive, values, self.python).encode()
-        self.scripts.mkdir(parents=True, exist_ok=True)
+        make_folder(self.scripts)
         script = self.scripts / f"{attempt.token}.sh"
         write_atomic(script, text, mode=0o755)
         self.to_show[stage.script_name(action.experiment)] = text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,20 +18,18 @@ from heliograph.state.store import Store
 from heliograph.watcher.desk import SignalDesk
 from heliograph.watcher.guard import Guard
 from heliograph.watcher.hands import Hands
+from heliograph.watcher.log_copy import LogCopy
 from heliograph.watcher.orders import Aside, TellOrder, Told
 
 log = logging.getLogger(__name__)
 # Publishing copies whole databases: however large they are, it takes at most this share of the time.
 SHARE_FOR_PUBLISHING = 0.1
-_MOST_LOG = 1 << 18
-_LOCAL_LOG = 4 << 20
 
 
 class _Publication(Struct):
     """Snapshots on their way to the drive."""
 
     changes: dict[str, int]
-    scratch: tempfile.TemporaryDirectory[str]
     began: float
 
 
@@ -58,9 +55,7 @@ class Teller:
         self._publish_at: datetime | None = None
         self._publication: _Publication | None = None
         self._order: TellOrder | None = None
-        self._log_file = log_file
-        self._offset_file = log_file and log_file.with_name(f"{log_file.name}.offset")
-        self._log_offset = self._read_offset()
+        self._log = LogCopy(log_file) if log_file else None
         self._trouble: list[str] = []
 
     @property
@@ -89,7 +84,7 @@ class Teller:
             asides=asides,
             scripts=dict(scripts),
             snapshots=self._snapshots(now, leaving=leaving),
-            log=self._log_lines(),
+            log=self._log.lines() if self._log else b"",
         )
         self.unusable = {}
         scripts.clear()
@@ -107,7 +102,8 @@ class Teller:
             self.store.mark_journaled(batch.stage, batch.last)
         self.desk.put_aside(order.asides, told.kept_as, now)
         self._note_published(told, now)
-        self._note_log(told)
+        if self._log and told.log_bytes:
+            self._log.taken(told.log_bytes)
         if told.trouble != self._trouble:
             for trouble in told.trouble:
                 log.error("what people read could not be written, it is tried again: %s", trouble)
@@ -124,49 +120,15 @@ class Teller:
         changed = self._changed()
         if not changed or not is_due:
             return []
-        scratch = tempfile.TemporaryDirectory(dir=self.store.folder, ignore_cleanup_errors=True)
         changes = {stage: self.store.changes[stage] for stage in changed}
-        self._publication = _Publication(changes, scratch, time.monotonic())
-        return [make_snapshot(self.store, stage, Path(scratch.name)) for stage in changed]
+        self._publication = _Publication(changes, time.monotonic())
+        return [make_snapshot(self.store, stage) for stage in changed]
 
     def _note_published(self, told: Told, now: datetime) -> None:
         if self._publication is None:
             return
         publication, self._publication = self._publication, None
         took_s = time.monotonic() - publication.began
-        publication.scratch.cleanup()
         self._published |= {stage: publication.changes[stage] for stage in told.published}
         wait_s = max(self._publish_every_s, took_s / SHARE_FOR_PUBLISHING)
         self._publish_at = now + timedelta(seconds=wait_s)
-
-    # the log
-
-    def _read_offset(self) -> int:
-        """Return up to where the drive has the local log: an earlier watcher may have died while the drive
-        was away."""
-        if self._log_file is None or self._offset_file is None:
-            return 0
-        try:
-            offset = int(self._offset_file.read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return 0
-        return offset if offset <= self._log_file.stat().st_size else 0
-
-    def _log_lines(self) -> bytes:
-        """Return lines of the local log that the drive does not have yet."""
-        if self._log_file is None:
-            return b""
-        with self._log_file.open("rb") as file:
-            file.seek(self._log_offset)
-            lines = file.read(_MOST_LOG)
-        return lines[: lines.rfind(b"\n") + 1]
-
-    def _note_log(self, told: Told) -> None:
-        if self._log_file is None or self._offset_file is None or not told.log_bytes:
-            return
-        self._log_offset += told.log_bytes
-        if self._log_offset >= _LOCAL_LOG and self._log_file.stat().st_size == self._log_offset:
-            with self._log_file.open("rb+") as file:  # no other thread logs
-                file.truncate(0)
-            self._log_offset = 0
-        self._offset_file.write_text(str(self._log_offset), encoding="ascii")

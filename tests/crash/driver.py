@@ -1,0 +1,104 @@
+"""Dies at every durable step of one segment. Run as a program of its own: it forks, and imports only once.
+
+python -m crash.driver SEGMENT MOMENT FOLDER         prints one JSON object
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+from crash import invariants
+from crash.dying import Where, in_child
+from crash.segments import SEGMENTS, Segment
+from crash.worlds import World
+
+SEED = 20260131
+TWICE = 0.12  # of the steps are died at a second time, by whoever takes over
+
+
+class Driver:
+    """One segment, and the moment at which somebody dies: before or after each step."""
+
+    def __init__(self, name: str, moment: str, folder: Path) -> None:
+        self.segment: Segment = SEGMENTS[name]
+        self.moment = moment
+        self.world = World(folder / "world")
+        self.kept = folder / "kept"
+        self.chance = random.Random(f"{SEED} {name} {moment}")
+        self.expected: dict[str, object] = {}
+
+    def prepare(self) -> None:
+        """Make the world that the segment begins with, and see what becomes of it when nobody dies."""
+        _begin(self.world, self.segment)
+        self.world.save(self.kept)
+        self.segment.each(self.world)
+        in_child(lambda: self.segment.act(self.world), self.world.log)
+        self._go_on()
+        self.expected = invariants.outcome(self.world)
+        problems = invariants.wrong_at_the_end(self.world, {}, self.expected)
+        assert problems == [], problems
+
+    def die_at(self, number: int) -> tuple[str | None, list[str]]:
+        """Die at one step, and go on; return which step it was (None: there are not so many) and what is
+        wrong then."""
+        world, where = self.world, Where(self.moment, number)
+        world.restore(self.kept)
+        self.segment.each(world)
+        step = in_child(lambda: self.segment.act(world), world.log, where).step
+        problems = invariants.wrong_now(world)
+        seen = invariants.finals(world)
+        if step and self.chance.random() < TWICE:
+            in_child(lambda: self.segment.act(world), world.log, where)
+            problems += invariants.wrong_now(world)
+            seen |= invariants.finals(world)
+            step = f"{step}, twice"
+        self._go_on()
+        problems += invariants.wrong_at_the_end(world, seen, self.expected)
+        return step, problems
+
+    def _go_on(self) -> None:
+        """Let the world go on without deaths, until nothing is left; and let a watcher start once more."""
+        in_child(lambda: self.segment.on(self.world), self.world.log)
+        for _ in range(2):
+            in_child(lambda: _until_idle(self.world), self.world.log)
+
+
+def _until_idle(world: World) -> None:
+    with world.watched() as passes:
+        passes.until_idle()
+
+
+def _begin(world: World, segment: Segment) -> None:
+    if segment.after is not None:
+        before = SEGMENTS[segment.after]
+        _begin(world, before)
+        before.each(world)
+        in_child(lambda: before.act(world), world.log)
+    segment.before(world)
+
+
+def main(name: str, moment: str, folder: Path) -> None:
+    driver = Driver(name, moment, folder)
+    driver.prepare()
+    began = time.monotonic()
+    steps, problems = [], []
+    for number in itertools.count():
+        try:
+            step, wrong = driver.die_at(number)
+        except AssertionError as error:
+            step, wrong = "?", [str(error)]
+        problems += [f"{name}: {moment} step {number} ({step}): {what}" for what in wrong]
+        if step is None or len(problems) > 60:
+            break
+        steps.append(step.replace(f"{driver.world.root}/", ""))
+    took = time.monotonic() - began
+    print(json.dumps({"steps": steps, "problems": problems, "seconds": round(took, 1)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

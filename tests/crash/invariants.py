@@ -1,0 +1,132 @@
+"""What holds whatever dies: each function tells what is wrong, in sentences; none is good."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from crash.worlds import World
+from heliograph.errors import NotPublished
+from heliograph.protocol.quarantine import list_quarantine
+from heliograph.state import journal, rebuild
+from heliograph.state.databases import DATABASES, open_snapshot
+from heliograph.state.publish import fetch_snapshot, pointer_path
+from heliograph.state.settle import live_folder
+from heliograph.state.store import Store
+from support.fake_worker import starts
+
+FINAL = ("completed", "failed")
+JOBS = {stage: database.jobs for stage, database in DATABASES.items() if database.jobs}
+
+
+def outcome(world: World) -> dict[str, object]:
+    """Return what became of everything, without ids and times: what no death may change."""
+    with Store(live_folder(world.state, world.drive)) as store:
+        attempts = [
+            (stage, row["experiment_name"], row["signal_sha256"], row["attempt"], row["status"])
+            for stage in JOBS
+            for row in store.rows(stage, "jobs")
+        ]
+        trainings = [(r["experiment_name"], r["status"]) for r in store.rows("training", "training_runs")]
+    return {
+        "attempts": sorted(attempts),
+        "trainings": sorted(trainings),
+        "starts": sorted(Counter(tuple(line.split()[:2]) for line in starts(world.fake)).items()),
+        "quarantine": sorted((kept.reason.path, kept.reason.sha256) for kept in list_quarantine(world.drive)),
+    }
+
+
+def wrong_now(world: World) -> list[str]:
+    """Tell what is wrong on the drive, at any moment."""
+    return snapshot_problems(world) + claim_problems(world)
+
+
+def snapshot_problems(world: World) -> list[str]:
+    """Snapshots can be read and verified, and tell nothing that the journal does not hold."""
+    problems = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for stage in DATABASES:
+            try:
+                copy, _ = fetch_snapshot(world.drive, stage, Path(scratch))
+            except NotPublished:
+                if pointer_path(world.drive, stage).exists():
+                    problems.append(f"{stage}: there is a pointer and nothing was published")
+                continue
+            plain = world.drive.state / f"{stage}.db"
+            problems += [f"{path}: {what}" for path in (copy, plain) if (what := _broken(path))]
+            with closing(open_snapshot(copy)) as snapshot:
+                told = snapshot.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+            held = max((batch.last for batch in journal.batches(world.drive, stage)), default=0)
+            if told > held:
+                problems.append(f"{stage}: the snapshot tells of event {told}, the journal holds {held}")
+    return problems
+
+
+def _broken(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    with closing(open_snapshot(path)) as snapshot:
+        verdict = snapshot.execute("PRAGMA integrity_check").fetchone()[0]
+    return None if verdict == "ok" else str(verdict)
+
+
+def claim_problems(world: World) -> list[str]:
+    """No attempt ran twice: each start of a worker has an attempt of its own, which it had claimed."""
+    jobs = Counter(line.split()[2] for line in starts(world.fake))
+    problems = [f"job {job} started its work {n} times" for job, n in jobs.items() if n > 1]
+    claims = len(list((world.drive.locks / "claims").iterdir()))
+    if len(jobs) > claims:
+        problems.append(f"{len(jobs)} jobs worked, and there are {claims} claims")
+    return problems
+
+
+def finals(world: World) -> dict[str, str]:
+    """Return the final states, by token, of a copy of the live databases and of what is published."""
+    found: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        live = world.state / world.drive.read_id() / "live"
+        if live.is_dir():
+            shutil.copytree(live, Path(scratch) / "live")
+        for stage, table in JOBS.items():
+            copies = [Path(scratch) / "live" / f"{stage}.db"]
+            if pointer_path(world.drive, stage).exists():
+                copies.append(fetch_snapshot(world.drive, stage, Path(scratch))[0])
+            for copy in copies:
+                found |= _finals_in(copy, table)
+    return found
+
+
+def _finals_in(path: Path, table: str) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    with closing(sqlite3.connect(path)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+            return {}
+        rows = connection.execute(f"SELECT token, status FROM {table}").fetchall()
+    return {token: status for token, status in rows if status in FINAL}
+
+
+def wrong_at_the_end(world: World, seen: dict[str, str], expected: dict[str, object]) -> list[str]:
+    """Tell what is wrong when nothing is left to do; `seen` are final states that were seen on the way."""
+    now, got = finals(world), outcome(world)
+    problems = [
+        f"{token} was {old} and is {now.get(token)}" for token, old in seen.items() if now.get(token) != old
+    ]
+    problems += [f"{key}: {got[key]}, not {expected[key]}" for key in expected if got[key] != expected[key]]
+    problems += rebuild.check(world.drive, world.state)
+    problems += [f"left behind: {path.relative_to(world.root)}" for path in leftovers(world)]
+    return problems + wrong_now(world)
+
+
+def leftovers(world: World) -> list[Path]:
+    """List the temporary files and folders, whose processes are all gone; those in a claim or in an entry of
+    the quarantine aside, of which there is one at most."""
+    found = [path for folder in (world.drive.root, world.state) for path in folder.rglob("*.tmp")]
+    live = world.state / world.drive.read_id() / "live"
+    found += [path for path in live.iterdir() if path.is_dir()]
+    alone = (world.drive.locks / "claims", world.drive.quarantine)
+    return [path for path in found if path.parent.parent not in alone]
