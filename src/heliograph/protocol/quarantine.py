@@ -10,6 +10,7 @@ A corrected file has other content and is taken up at once.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from datetime import datetime
@@ -20,6 +21,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.durable import durable
+from heliograph.errors import plain
 from heliograph.files import read_untrusted, write_atomic
 from heliograph.names import iso
 
@@ -49,24 +51,26 @@ def safe_label(text: str) -> str:
 
 def keep_aside(drive: Drive, path: Path, raw: bytes, sha256: str, reason: str, now: datetime) -> str:
     """Copy `raw`, found at `path`, into the quarantine with its reason; return the entry's name."""
-    folder = _make_entry(drive, path, Reason(str(path), reason, iso(now), sha256))
+    folder = _make_entry(drive, path, Reason(plain(str(path)), reason, iso(now), sha256), sha256)
     write_atomic(folder / "content", raw)
     return folder.name
 
 
 def move_aside(drive: Drive, path: Path, reason: str, now: datetime) -> str:
     """Move whatever stands at `path` (a file, FIFO, folder or link of the inbox) into the quarantine."""
-    folder = _make_entry(drive, path, Reason(str(path), reason, iso(now), ""))
+    of_name = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    folder = _make_entry(drive, path, Reason(plain(str(path)), reason, iso(now), ""), of_name)
     with durable("rename", path):
         os.rename(path, folder / "content")
     return folder.name
 
 
-def _make_entry(drive: Drive, path: Path, reason: Reason) -> Path:
-    """Make the folder of an entry, with its reason; return it."""
+def _make_entry(drive: Drive, path: Path, reason: Reason, digest: str) -> Path:
+    """Make the folder of an entry, with its reason; return it. The digest tells apart what looks alike when
+    it is made safe."""
     moment = re.sub(r"[-:.]", "", reason.quarantined_at)
-    parts = (moment, safe_label(path.parent.name), safe_label(path.name), reason.sha256[:8])
-    folder = drive.quarantine / "-".join(part for part in parts if part)
+    parts = (moment, safe_label(path.parent.name), safe_label(path.name), digest[:8])
+    folder = drive.quarantine / "-".join(parts)
     folder.mkdir(parents=True, exist_ok=True)
     told = msgspec.json.format(msgspec.json.encode(reason), indent=2)
     write_atomic(folder / "reason.json", told + b"\n")
@@ -74,12 +78,16 @@ def _make_entry(drive: Drive, path: Path, reason: Reason) -> Path:
 
 
 def list_quarantine(drive: Drive) -> list[Kept]:
-    """List what is kept aside, oldest first; an entry without a readable reason is listed with that fact."""
+    """List what is kept aside, oldest first; an entry without a readable reason is listed with that fact.
+
+    Others can write here too, so all text is made plain: it can be printed.
+    """
     entries = []
-    for folder in sorted(p for p in drive.quarantine.iterdir() if p.is_dir()):
+    for folder in sorted(p for p in drive.quarantine.iterdir() if p.is_dir() and not p.is_symlink()):
         try:
-            reason = msgspec.json.decode(read_untrusted(folder / "reason.json", _MOST_REASON), type=Reason)
-        except (OSError, msgspec.DecodeError):
-            reason = Reason(str(folder), "the reason could not be read", "", "")
-        entries.append(Kept(folder.name, reason))
+            told = msgspec.json.decode(read_untrusted(folder / "reason.json", _MOST_REASON), type=Reason)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            told = Reason(str(folder), "the reason could not be read", "", "")
+        made_plain = Reason(**{name: plain(getattr(told, name)) for name in Reason.__struct_fields__})
+        entries.append(Kept(plain(folder.name), made_plain))
     return entries
