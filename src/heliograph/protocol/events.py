@@ -123,7 +123,7 @@ class SignalQuarantined(_Body, frozen=True, kw_only=True, omit_defaults=True, ta
 
     path: Text
     sha256: str
-    reason: Text
+    reason: Message
     kept_as: str | None = None
 
 
