@@ -50,7 +50,7 @@ SlurmTime = Annotated[
     Meta(
         pattern=whole(
             "([0-9]{1,4}-)?[0-9]{1,3}(:[0-5]?[0-9]){0,2}",
-            "Slurm's time in quotes, [days-]hours:minutes:seconds, for instance \"02:00:00\"",
+            'Slurm\'s time in quotes, [days-]hours:minutes:seconds, for instance "02:00:00"',
         ),
         description="Slurm's time: [days-]hours:minutes:seconds",
     ),

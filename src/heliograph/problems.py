@@ -1,15 +1,19 @@
-"""What is wrong with a value: as msgspec and json tell it, turned into field, problem and value for people."""
+"""What is wrong with a value, as msgspec and json tell it: turned into field, problem and value."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from heliograph.names import in_words
+
+Steps = list[str | int]
 
 
 class Problem(Struct, frozen=True):
@@ -21,42 +25,82 @@ class Problem(Struct, frozen=True):
     value: object
 
 
-def read_problem(message: str, values: object) -> Problem:
-    """Read what msgspec says is wrong with `values`.
+def read_problem(message: str, values: object, kind: Any) -> Problem:
+    """Read what msgspec says is wrong with `values`, which it could not convert to `kind`.
 
     Its messages end in the place, as in "Expected `int`, got `str` - at `$.total_steps`". Hostile text may
-    stand before that, so the last such mark counts.
+    stand before that, so the last such mark counts. It writes every key of a mapping as [...]; which one it
+    is, is found by asking again with each alone.
     """
     text, mark, place = message.rpartition(" - at `")
-    field = place.rpartition("$")[2].rstrip("`").lstrip(".") if mark else ""
     text = in_words(text if mark else message)
+    steps: Steps = []
+    for step in re.findall(r"\[\.\.\.\]|[^.\[\]]+", place.rpartition("$")[2].rstrip("`") if mark else ""):
+        found = _culprit(message, values, kind, steps) if step == "[...]" else None
+        steps.append(found if found is not None else int(step) if step.isdigit() else step)
+    if own := re.fullmatch(r"([a-z_]+): (.*)", text, re.DOTALL):  # a struct's own check names its field
+        text = own[2]
+        steps.append(own[1])
+    value = _follow(values, steps)
+    if place.startswith("key`"):
+        value = _culprit(message, values, kind, steps) or value
     if missing := re.fullmatch(r"Object missing required field `(.*)`", text, re.DOTALL):
-        there = value_at(values, field)
-        found: object = sorted(map(str, there)) if isinstance(there, Mapping) else there
-        return Problem(f"{field}.{missing[1]}".lstrip("."), "is missing", found)
-    return Problem(field, text, value_at(values, field))
+        text, value = "is missing", sorted(map(str, value)) if isinstance(value, Mapping) else value
+        steps.append(missing[1])
+    return Problem(_write(steps), text, value)
 
 
-def json_problem(raw: bytes, said: str) -> Problem:
+def json_problem(raw: bytes, said: str, kind: Any) -> Problem:
     """Tell what is wrong with bytes that msgspec could not decode: as JSON, or else as it said."""
     try:
-        return read_problem(said, read_json(raw))
+        parsed = read_json(raw)
     except ValueError as error:
         return Problem("(file)", f"is not JSON in UTF-8: {error}", raw[:60].decode("utf-8", "replace"))
+    return read_problem(_complaint(parsed, kind) or said, parsed, kind)
 
 
-def value_at(values: object, at: str) -> object:
-    """Follow a msgspec path like `stages[...].resources.time` as far as it names one value."""
-    for step in re.findall(r"[^.\[\]]+", at):
-        if isinstance(values, Mapping) and step in values:
-            values = values[step]
-        elif isinstance(values, list) and step.isdigit() and int(step) < len(values):
-            values = values[int(step)]
-        else:
-            break
+def _complaint(values: object, kind: Any) -> str | None:
+    try:
+        msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return None
+
+
+def _culprit(message: str, values: object, kind: Any, steps: Steps) -> str | None:
+    """Return the key that is meant, of the mapping to which the steps lead."""
+    mapping = _follow(values, steps)
+    if isinstance(mapping, Mapping):
+        for key in islice(mapping, _MOST_KEYS_TRIED):
+            if _complaint(_replace(values, steps, {key: mapping[key]}), kind) == message:
+                return str(key)
+    return None
+
+
+def _follow(values: object, steps: Steps) -> object:
+    """Follow the steps as far as they lead."""
+    for step in steps:
+        try:
+            values = values[step]  # type: ignore[index]
+        except (LookupError, TypeError):
+            return values
     return values
 
 
+def _replace(values: Any, steps: Steps, instead: object) -> object:
+    """Return the values with another one where the steps lead."""
+    if not steps:
+        return instead
+    changed = values.copy()
+    changed[steps[0]] = _replace(values[steps[0]], steps[1:], instead)
+    return changed
+
+
+def _write(steps: Steps) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+
+
+_MOST_KEYS_TRIED = 100
 _DEEPEST = 100  # what is read here is read again, and written, with more on the stack
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
@@ -66,7 +110,9 @@ def read_json(raw: bytes) -> Any:
     pair. Raises ValueError, which says what is wrong in words."""
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if raw.startswith(mark):
-            raise ValueError(f"it begins with the byte order mark of {encoding}; save it as UTF-8 without one")
+            raise ValueError(
+                f"it begins with the byte order mark of {encoding}; save it as UTF-8 without one"
+            )
     if not raw.strip():
         raise ValueError("it is empty")
     try:

@@ -331,7 +331,7 @@ def parse_event(raw: bytes, file: object) -> Event:
     try:
         event = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad_event(file, json_problem(raw, str(error))) from None
+        raise bad_event(file, json_problem(raw, str(error), Event)) from None
     if not EVENT_NAME.fullmatch(event.id):
         raise bad_event(file, Problem("id", "is no event's id", event.id))
     if not is_possible(event.at):

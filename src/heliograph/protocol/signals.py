@@ -158,7 +158,7 @@ def parse_signal(raw: bytes, kind: SignalKind, path: Path, folder_name: str) -> 
     try:
         content = msgspec.convert(parsed, kind.schema)
     except msgspec.ValidationError as error:
-        wrong = read_problem(str(error), parsed)
+        wrong = read_problem(str(error), parsed, kind.schema)
         raise BadSignal(
             file=path, field=wrong.field or "(file)", problem=wrong.text, value=wrong.value, remedy=schema
         ) from None

@@ -1,5 +1,4 @@
-"""Reading what others posted to the inbox. It is hostile input: more is asked of it than of the journal's events,
-which the watcher wrote itself."""
+"""Reading what others posted to the inbox: more is asked of it than of the journal's events."""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ class _Writer:
         """Run a named query. Raises BadEvent where the stage's database knows nothing of what happened."""
         if query not in self._sql:
             raise self.bad("body.stage", f"is not the stage of a {self.kind}", self.fields["stage"])
-        return self._connection.execute(self._sql[query], self.fields | {k: _plain(v) for k, v in more.items()})
+        return self._connection.execute(
+            self._sql[query], self.fields | {k: _plain(v) for k, v in more.items()}
+        )
 
     def bad(self, field: str, problem: str, value: object) -> BadEvent:
         """Return the error that names what of this event contradicts what is known."""
@@ -47,7 +49,7 @@ class _Writer:
         return BadEvent(file=f"{self.id}.json", field=field, problem=problem, value=value, remedy=remedy)
 
     def check_token(self) -> None:
-        """Raise BadEvent for the token of another experiment's attempt: a token names one attempt for ever."""
+        """Raise BadEvent for the token of another experiment's attempt: it names one for ever."""
         token, jobs = self.fields.get("token"), self.database.jobs
         row = self.run("job_by_token").fetchone() if token and jobs else None
         if row is not None and row["experiment_name"] != self.fields["experiment"]:
