@@ -20,17 +20,39 @@ from msgspec import Meta, Struct, field
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, NoDrive
 from heliograph.files import read_untrusted
-from heliograph.names import NAME_SCHEMA, SlurmMem, SlurmTime, whole
+from heliograph.names import NAME_SCHEMA, ONE_LINE, SlurmMem, SlurmTime, whole
+from heliograph.plain_yaml import load_yaml
+from heliograph.problems import read_problem
 
 T = TypeVar("T")
 
 Name = Annotated[str, Meta(pattern=NAME_SCHEMA)]
 SlurmWord = Annotated[
-    str, Meta(pattern=whole(r"[A-Za-z0-9_.,:=+@%&|*()\[\]/-]+"), description="one word, no spaces or quotes")
+    str,
+    Meta(
+        pattern=whole(
+            r"[A-Za-z0-9_.,:=+@%&|*()\[\]/-]{1,256}",
+            "one word of Slurm's, without spaces, quotes and $ ; < > \\",
+        ),
+        description="one word, no spaces or quotes",
+    ),
 ]
-Seconds = Annotated[float, Meta(gt=0)]
+Directive = Annotated[
+    str,
+    Meta(
+        pattern=whole(
+            r"--[a-z][a-z-]{0,63}(=[!#%()*+,./0-9:=?@A-Z\[\]^_a-z{}~-]{1,256})?",
+            "one long option of sbatch, for instance --nice=100, without spaces, quotes and $ ; & | < > \\",
+        )
+    ),
+]
+Line = Annotated[str, Meta(min_length=1, max_length=4096, pattern=ONE_LINE)]
+LONGEST_S = 366 * 86400.0
+Seconds = Annotated[float, Meta(gt=0, le=LONGEST_S)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=LONGEST_S)]
 
 _MOST_YAML = 1 << 20
+REFERENCE = "docs/reference/configuration.md"
 
 
 class Resources(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
@@ -62,9 +84,9 @@ class StageSettings(Struct, forbid_unknown_fields=True, frozen=True):
     resources: Resources = Resources()
     modules: list[SlurmWord] = []
     """environment modules to load, in this order"""
-    setup: list[str] = []
+    setup: list[Line] = []
     """lines of shell run before the work, as the administrator writes them"""
-    extra_directives: list[Annotated[str, Meta(pattern=whole(r"--[a-z][a-z-]*(=[^\s'\"`$;&|<>\\]+)?"))]] = []
+    extra_directives: list[Directive] = []
     """more #SBATCH directives, for instance --nice=100"""
     max_attempts: Annotated[int, Meta(ge=1, le=20)] = 3
     """how often a stage is tried for one signal, the first time included"""
@@ -114,7 +136,7 @@ class Detection(Struct, forbid_unknown_fields=True, frozen=True):
     """how often the list of experiments is read, for those that nobody announced"""
     full_sweep_every_s: Seconds = 3600.0
     """how often every experiment is looked at, for re-trainings that nobody announced"""
-    settle_s: Annotated[float, Meta(ge=0)] = 2.0
+    settle_s: SecondsOrNone = 2.0
     """a file must have stayed the same for so long before it counts as broken"""
     file_system: Literal["auto", "local", "network"] = "auto"
     """what kind of drive it is: auto asks the mount table, and an unknown kind counts as network"""
@@ -131,7 +153,7 @@ class Retry(Struct, forbid_unknown_fields=True, frozen=True):
 
     first_delay_s: Seconds = 60.0
     """wait after the first failed attempt"""
-    factor: Annotated[float, Meta(ge=1)] = 2.0
+    factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
     """how much longer each further wait is"""
     longest_delay_s: Seconds = 3600.0
     """the longest wait, and the wait of what Slurm holds back"""
@@ -148,7 +170,7 @@ class SlurmSettings(Struct, forbid_unknown_fields=True, frozen=True):
     """how long after a doubtful submission its name is looked up for the last time"""
     command_timeout_s: Seconds = 60.0
     """how long one of Slurm's commands may take"""
-    submissions_per_minute: Annotated[int, Meta(ge=1)] = 60
+    submissions_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
     """at most so many calls of sbatch in a minute"""
 
 
@@ -164,9 +186,9 @@ class WatcherConfig(Struct, forbid_unknown_fields=True, frozen=True):
 
     executor: Literal["auto", "local", "slurm"] = "auto"
     """auto takes Slurm where a controller answers, else this machine"""
-    state_folder: str | None = None
+    state_folder: Line | None = None
     """where the live databases stand, on a local disk; empty means $XDG_STATE_HOME/heliograph"""
-    mlflow_tracking_uri: str | None = None
+    mlflow_tracking_uri: Line | None = None
     """where MLflow answers, for instance http://monitoring-server:5000"""
     publish_every_s: Seconds = 5.0
     """how often changed databases are published on the drive"""
@@ -192,21 +214,6 @@ class WatcherConfig(Struct, forbid_unknown_fields=True, frozen=True):
         msgspec.structs.force_setattr(self, "stages", _DEFAULT_STAGES | self.stages)
 
 
-class _UniqueKeys(yaml.CSafeLoader):
-    """PyYAML's safe loader, which by itself keeps the last of two equal keys without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def read_yaml(path: Path) -> Any:
     """Read a YAML file of at most 1 MiB into plain values. Raises BadConfig, with the line.
 
@@ -225,11 +232,11 @@ def read_yaml(path: Path) -> Any:
             remedy="It has to be a plain file of at most 1 MiB that this user may read.",
         ) from None
     try:
-        return yaml.load(raw, Loader=_UniqueKeys)  # noqa: S506 - a subclass of the safe loader
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, RecursionError) as error:
+        return load_yaml(raw)
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else "(file)"
-        problem = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         raise BadConfig(
             file=path,
             field=where,
@@ -259,8 +266,6 @@ def load_config(path: Path, kind: type[T]) -> T:
     return parse_config({} if values is None else values, kind, file=path)
 
 
-_UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<at>[^`]*)`)?")
-_OTHER = re.compile(r"(?P<problem>.*?)(?: - at (?P<key>`key` in )?`\$(?P<at>[^`]*)`)?$", re.DOTALL)
 _TWO_PLACES = re.compile(r" - at `\$([^`]*)` - at `\$([^`]*)`$")  # inside a value; where that value stands
 
 
@@ -274,34 +279,19 @@ def parse_config(values: object, kind: type[T], *, file: object) -> T:
 
 
 def _explain(message: str, values: object, kind: type[Any], file: object) -> BadConfig:
-    if unknown := _UNKNOWN_KEY.search(message):
-        key, at = unknown["key"], (unknown["at"] or "").lstrip(".")
-        known = [*_known_keys(kind), *_DEFAULT_STAGES]
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-        remedy = f"Did you mean {near[0]}?" if near else "Remove it, or see the reference."
-        where = f"{at}.{key}".lstrip(".")
+    wrong = read_problem(message, values, kind)
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", wrong.text, re.DOTALL):
+        key = unknown[1]
+        near = difflib.get_close_matches(key[:64], [*_known_keys(kind), *_DEFAULT_STAGES], n=1, cutoff=0.6)
+        remedy = f"Did you mean {near[0]}?" if near else f"Remove it; {REFERENCE} lists what there is."
+        where = f"{wrong.field}.{key}".lstrip(".")
         return BadConfig(file=file, field=where, problem="unknown key", value=key, remedy=remedy)
-    match = _OTHER.match(message)
-    at = (match["at"] or "").lstrip(".") if match else ""
+    remedy = f"{REFERENCE} tells what this key takes."
+    if re.search("Expected `str.* got `(int|float|bool|datetime|date)`", wrong.text):
+        remedy = "Put the value in quotes: without them YAML reads a number, a date, or yes and no."
     return BadConfig(
-        file=file,
-        field=at or "(top level)",
-        problem=(match["problem"] if match else message)[:200],
-        value=value_at(values, at),
-        remedy="See docs/reference/configuration.md for what this key takes.",
+        file=file, field=wrong.field or "(top level)", problem=wrong.text, value=wrong.value, remedy=remedy
     )
-
-
-def value_at(values: object, at: str) -> object:
-    """Follow a msgspec path like `stages[...].resources.time` as far as it names one value."""
-    for step in re.findall(r"[^.\[\]]+", at):
-        if isinstance(values, Mapping) and step in values:
-            values = values[step]
-        elif isinstance(values, list) and step.isdigit() and int(step) < len(values):
-            values = values[int(step)]
-        else:
-            break
-    return values
 
 
 def _known_keys(kind: type[Any], seen: set[type[Any]] | None = None) -> list[str]:
@@ -345,7 +335,8 @@ def load_watcher_config(drive: Drive, environ: Mapping[str, str] = os.environ) -
     path = Path(named) if named else drive.watcher_config
     config = load_config(path, WatcherConfig) if named or path.exists() else WatcherConfig()
     if config.mlflow_tracking_uri is None and (uri := environ.get("MLFLOW_TRACKING_URI")):
-        config = msgspec.structs.replace(config, mlflow_tracking_uri=uri)
+        line = _from_environment("MLFLOW_TRACKING_URI", uri, Line)
+        config = msgspec.structs.replace(config, mlflow_tracking_uri=line)
     if account := environ.get("SLURM_ACCOUNT"):
         config = msgspec.structs.replace(
             config, stages={k: _with_account(v, account) for k, v in config.stages.items()}
@@ -356,9 +347,12 @@ def load_watcher_config(drive: Drive, environ: Mapping[str, str] = os.environ) -
 def _with_account(stage: StageSettings, account: str) -> StageSettings:
     if stage.resources.account is not None:
         return stage
-    values = msgspec.to_builtins(stage.resources) | {"account": account}
-    resources = parse_config(values, Resources, file="environment variable SLURM_ACCOUNT")
-    return msgspec.structs.replace(stage, resources=resources)
+    word = _from_environment("SLURM_ACCOUNT", account, SlurmWord)
+    return msgspec.structs.replace(stage, resources=msgspec.structs.replace(stage.resources, account=word))
+
+
+def _from_environment(name: str, value: str, kind: Any) -> str:
+    return str(parse_config(value, kind, file=f"environment variable {name}"))
 
 
 def local_state_folder(config_value: str | None, environ: Mapping[str, str] = os.environ) -> Path:

@@ -218,16 +218,18 @@ class Drive:
         Raises BadSignal naming file, field and value when the path leaves the folder.
         """
         text = str(path)
-        wrong = BadSignal(
-            file=file,
-            field=field,
-            problem=f"not inside {folder}",
-            value=text,
-            remedy="Name a folder of this experiment on the drive; symbolic links must not lead out.",
-        )
+
+        def wrong(problem: str) -> BadSignal:
+            remedy = "Name a place inside of that folder; symbolic links must not lead out."
+            return BadSignal(file=file, field=field, problem=problem, value=text, remedy=remedy)
+
         if "\0" in text or len(text) > 4096:
-            raise wrong
-        resolved = Path(os.path.realpath(folder / text))
-        if not resolved.is_relative_to(os.path.realpath(folder)):
-            raise wrong
+            raise wrong("is no path")
+        base, resolved = Path(os.path.realpath(folder)), Path(os.path.realpath(folder / text))
+        if not base.is_relative_to(os.path.realpath(self.root)):
+            raise wrong(f"is not on the drive: {folder} is a link that leads out of it")
+        if not resolved.is_relative_to(base):
+            raise wrong(f"not inside {folder}")
+        if not str(resolved).isprintable():
+            raise wrong("leads to a path with control signs")
         return resolved

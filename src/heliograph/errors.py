@@ -11,6 +11,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 _LONGEST_VALUE = 120
+_LONGEST_PART = 300
+
+
+def plain(text: str, longest: int | None = None) -> str:
+    """Show hostile text on one line: what is not printable is escaped, what is too long is cut."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def quote(value: object) -> str:
@@ -58,7 +65,13 @@ class BadInput(HeliographError):
     exit_code = 3
 
     def __init__(self, *, file: object, field: str, problem: str, value: object, remedy: str) -> None:
-        super().__init__(file=str(file), field=field, problem=problem, value=quote(value), remedy=remedy)
+        super().__init__(
+            file=plain(str(file)),
+            field=plain(field, _LONGEST_VALUE),
+            problem=plain(problem, _LONGEST_PART),
+            value=quote(value),
+            remedy=plain(remedy, _LONGEST_PART),
+        )
 
 
 class BadName(BadInput):

@@ -135,31 +135,45 @@ def make_folder_once(path: Path) -> bool:
     return True
 
 
-def read_untrusted(path: Path, largest: int, *, follow: bool = False) -> bytes:
-    """Read a small file that anybody may have written, opened anew.
+def open_untrusted(path: Path, *, follow: bool = False, inside: Path | None = None) -> int:
+    """Open a file that anybody may have written for reading; return the handle, which the caller closes.
 
-    Raises OSError when there is none, when it is not a regular file (a FIFO or device must not hang us, a
-    symbolic link must not lead away, unless `follow`), or (EFBIG) when it has more than `largest` bytes.
+    Raises OSError when there is none, when it is no regular file (a FIFO or device must not hang us), when it
+    is a symbolic link (unless `follow`), or when what was opened does not stand below `inside`. The last is
+    asked of the kernel after the opening, so no link that is swapped meanwhile leads away.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    handle = os.open(path, flags)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        content = bytearray()
-        while chunk := os.read(handle, _CHUNK):
-            content += chunk
-            if len(content) > largest:
-                raise OSError(errno.EFBIG, f"larger than {largest} bytes", str(path))
-        return bytes(content)
-    finally:
+        if inside is not None:
+            opened = Path(f"/proc/self/fd/{handle}").readlink()
+            if not opened.is_relative_to(os.path.realpath(inside)):
+                raise OSError(errno.ELOOP, f"leads out of {inside}", str(path))
+    except BaseException:
         os.close(handle)
+        raise
+    return handle
 
 
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file as hex, read in pieces of 1 MiB."""
+def read_untrusted(path: Path, largest: int, *, follow: bool = False, inside: Path | None = None) -> bytes:
+    """Read a small file that anybody may have written, opened anew (see `open_untrusted`).
+
+    Raises OSError, also (EFBIG) when it has more than `largest` bytes; no more than that is read.
+    """
+    with os.fdopen(open_untrusted(path, follow=follow, inside=inside), "rb", buffering=0) as file:
+        content = bytearray()
+        while len(content) <= largest and (chunk := file.read(min(_CHUNK, largest + 1 - len(content)))):
+            content += chunk
+    if len(content) > largest:
+        raise OSError(errno.EFBIG, f"larger than {largest} bytes", str(path))
+    return bytes(content)
+
+
+def sha256_file(path: Path, *, inside: Path | None = None) -> str:
+    """Return the SHA-256 of a file as hex, read in pieces of 1 MiB; for `inside` see `open_untrusted`."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with os.fdopen(open_untrusted(path, follow=True, inside=inside), "rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from heliograph.errors import plain
 from heliograph.names import host_name, iso
 
 CONTEXT = ("experiment", "stage", "token", "job_id")
@@ -22,15 +23,21 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, object] = {
             "time": iso(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.replace("WARNING", "WARN"),
-            "event": record.getMessage(),
+            "event": _valid(record.getMessage()),
             "logger": record.name,
             "host": host_name(),
             "pid": record.process,
         }
-        line |= {name: getattr(record, name) for name in CONTEXT if hasattr(record, name)}
+        line |= {name: _valid(str(getattr(record, name))) for name in CONTEXT if hasattr(record, name)}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = _valid(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=True)
+
+
+def _valid(text: str) -> str:
+    """Escape halves of surrogate pairs, which come from names that are not UTF-8: not every reader of JSON
+    takes them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class TerminalFormatter(logging.Formatter):
@@ -41,10 +48,10 @@ class TerminalFormatter(logging.Formatter):
         about = "/".join(
             str(getattr(record, name)) for name in ("experiment", "stage") if hasattr(record, name)
         )
-        message = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in record.getMessage())
-        parts = [f"{moment:%H:%M:%S}", f"{record.levelname:7}", about, message]
+        parts = [f"{moment:%H:%M:%S}", f"{record.levelname:7}", plain(about), plain(record.getMessage())]
         text = "  ".join(part for part in parts if part)
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        traceback = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        return "\n".join([text, *(plain(line) for line in traceback)])
 
 
 class DriveLogHandler(logging.FileHandler):

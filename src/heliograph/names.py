@@ -15,25 +15,52 @@ from heliograph.errors import BadName
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _NAME = re.compile(NAME_PATTERN)
+_IN_WORDS: dict[str, str] = {}
 
 
-def whole(pattern: str) -> str:
-    """Return a pattern for the whole text, as JSON Schema knows it. `$` alone lets a last newline pass."""
-    return rf"^(?:{pattern})$(?!\n)"
+def whole(pattern: str, words: str = "") -> str:
+    """Return a pattern for the whole text, as JSON Schema knows it. `$` alone lets a last newline pass.
+
+    `words` say what it asks for: errors show them in place of the pattern.
+    """
+    complete = rf"^(?:{pattern})$(?!\n)"
+    if words:
+        _IN_WORDS[complete] = words
+    return complete
 
 
-NAME_SCHEMA = whole(NAME_PATTERN)
+def in_words(problem: str) -> str:
+    """Put words in place of the pattern in a message of msgspec's."""
+    for pattern, words in _IN_WORDS.items():
+        problem = problem.replace(f"Expected `str` matching regex {pattern!r}", f"has to be {words}")
+    return problem
+
+
+NAME_SCHEMA = whole(
+    NAME_PATTERN, "1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"
+)
+# C0 and C1 control signs, line separators, and signs that turn the direction of writing: none of them stands
+# in a path, a host or a user that anybody means, and each may deceive a terminal, a log or a reader.
+ONE_LINE = whole(
+    r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*", "text on one line, without control signs"
+)
 
 SlurmTime = Annotated[
     str,
     Meta(
-        pattern=whole("([0-9]+-)?[0-9]{1,3}(:[0-5]?[0-9]){0,2}"),
+        pattern=whole(
+            "([0-9]{1,4}-)?[0-9]{1,3}(:[0-5]?[0-9]){0,2}",
+            'Slurm\'s time in quotes, [days-]hours:minutes:seconds, for instance "02:00:00"',
+        ),
         description="Slurm's time: [days-]hours:minutes:seconds",
     ),
 ]
 SlurmMem = Annotated[
     str,
-    Meta(pattern=whole("[0-9]+[KMGT]?"), description="memory as Slurm writes it, for instance 32G"),
+    Meta(
+        pattern=whole("[0-9]{1,9}[KMGT]?", "a whole number with K, M, G or T, for instance 32G"),
+        description="memory as Slurm writes it, for instance 32G",
+    ),
 ]
 
 

@@ -44,9 +44,9 @@ def whole_life(drive: Drive, experiment: str = "e1", ending: str = "completed") 
     return [ev.make_event(body, NOW + timedelta(seconds=n)) for n, body in enumerate(bodies)]
 
 
-def posted(events: list[ev.Event]) -> list[ev.Event]:
-    """Return those that are posted to the inbox; the rest is for the watcher to decide."""
-    return [event for event in events if not isinstance(event.body, ev.DECISIONS)]
+def told_by_others(drive: Drive, experiment: str = "e1") -> list[ev.Event]:
+    """Return what training and jobs tell of such a life: all but the watcher's own decisions."""
+    return [event for event in whole_life(drive, experiment) if not isinstance(event.body, ev.DECISIONS)]
 
 
 def _job(experiment: str, stage: str, number: int, ending: str) -> list[ev.Body]:

@@ -12,10 +12,14 @@ from msgspec import Struct
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, BadModel
 from heliograph.evaluation.settings_file import read_settings
+from heliograph.files import read_untrusted
 from heliograph.names import is_name
+from heliograph.problems import json_problem
+from heliograph.protocol.fields import Count
 from heliograph.stages.checks import weight_files
 from heliograph.stages.safetensors_header import check_safetensors
 
+_MOST_METADATA = 1 << 20
 _LONGEST_NAME = 64  # a checkpoint's name becomes part of file names, which end at 255 bytes
 _STEP = re.compile(r"checkpoint-([0-9]{1,15})")
 
@@ -30,8 +34,8 @@ class Checkpoint(Struct, frozen=True):
 
 
 class _Metadata(Struct):
-    step: int | None = None
-    tokens_seen: int | None = None
+    step: Count | None = None
+    tokens_seen: Count | None = None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -43,16 +47,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     file = path / "metadata.json"
     try:
-        told = msgspec.json.decode(file.read_bytes(), type=_Metadata)
+        raw = read_untrusted(file, _MOST_METADATA, follow=True)
     except (FileNotFoundError, NotADirectoryError):
-        told = _Metadata()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        problem, _, at = str(error).partition(" - at `$.")
+        raw = b"{}"
+    try:
+        told = msgspec.json.decode(raw, type=_Metadata)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        wrong = json_problem(raw, str(error), _Metadata)
         raise BadModel(
             file=file,
-            field=at.strip("`") or "(file)",
-            problem=problem,
-            value=file.name,
+            field=wrong.field or "(file)",
+            problem=wrong.text,
+            value=wrong.value,
             remedy="step and tokens_seen are whole numbers or null; mend the file or remove it.",
         ) from None
     named = _STEP.fullmatch(path.name)

@@ -13,12 +13,19 @@ from msgspec import Meta, Struct
 from heliograph.config import Name, load_config
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, BadSignal
+from heliograph.names import ONE_LINE, whole
 
 Device = Annotated[
-    str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N")
+    str,
+    Meta(
+        pattern=whole("auto|cpu|cuda(:[0-9]{1,3})?", "auto, cpu, cuda or cuda:N"),
+        description="auto, cpu, cuda or cuda:N",
+    ),
 ]
 FieldName = Annotated[str, Meta(min_length=1, max_length=128)]
-DrivePath = Annotated[str, Meta(min_length=1, max_length=4096, description="path relative to the drive")]
+DrivePath = Annotated[
+    str, Meta(min_length=1, max_length=4096, pattern=ONE_LINE, description="path relative to the drive")
+]
 
 
 class EvaluationConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -82,7 +89,7 @@ class MinimalPairsConfig(DatasetConfig, frozen=True, kw_only=True):
     """when a begin-of-sequence token stands ahead; without one, the first token is not scored"""
     leading_space: bool = False
     """whether a space is put before each alternative that has no context"""
-    delimiter: str = " "
+    delimiter: Annotated[str, Meta(max_length=128)] = " "
     """what stands between a context and an alternative"""
     ties: Literal["wrong", "right"] = "wrong"
     """how an item counts whose right alternative scores exactly as high as the best wrong one"""
@@ -113,9 +120,9 @@ class PerplexityConfig(DatasetConfig, frozen=True, kw_only=True):
     fields: TextFields = TextFields()
     bos: Literal["always", "never"] = "always"
     """whether a begin-of-sequence token stands ahead; without one, the first token is not scored"""
-    window: Annotated[int, Meta(ge=2)] | None = None
+    window: Annotated[int, Meta(ge=2, le=1 << 24)] | None = None
     """tokens that the model sees at once; empty means as many as it takes"""
-    stride: Annotated[int, Meta(ge=1)] | None = None
+    stride: Annotated[int, Meta(ge=1, le=1 << 24)] | None = None
     """tokens by which the window moves, at most its length; empty means half of it"""
 
 

@@ -54,6 +54,9 @@ def make_plan(drive: Drive, options: Options) -> Plan:
     main = drive.final_model(experiment)
     if options.checkpoint is not None:
         main = drive.inside(options.checkpoint, models, field="--checkpoint", file="command line")
+    checkpoints = choose_checkpoints(drive, experiment, main, config.checkpoints)
+    for path in checkpoints:
+        drive.inside(path, models, field="checkpoints", file=file)
     tokenizer = None
     if config.tokenizer is not None:
         tokenizer = path_on_drive(drive, config.tokenizer, field="tokenizer", file=file)
@@ -61,7 +64,7 @@ def make_plan(drive: Drive, options: Options) -> Plan:
     return Plan(
         experiment=experiment,
         config=config,
-        checkpoints=choose_checkpoints(drive, experiment, main, config.checkpoints),
+        checkpoints=checkpoints,
         datasets=choose_datasets(drive, config.datasets, file=named_by),
         tokenizer=tokenizer,
     )

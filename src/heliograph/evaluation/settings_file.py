@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.errors import BadModel
+from heliograph.files import read_untrusted
+
+_MOST = 16 << 20
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Read a JSON object, empty where there is no file. Raises BadModel."""
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(read_untrusted(path, _MOST, follow=True))
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        problem, shown = "cannot be read", str(error.strerror)
     except (ValueError, RecursionError) as error:
         problem, shown = f"is not JSON: {error}", path.name
     else:

@@ -3,8 +3,8 @@
 Whoever is on another host than the watcher writes nothing on the drive but signals, results and events. The
 flat folder of events, the inbox, is the doorbell too: the watcher lists one folder each second.
 
-    state/inbox/00001769850300123456789-wild-west-4711-000003.json
-                └ time (ns, for order)   └ host    └ pid └ counter
+    state/inbox/01769850300123456789-wild-west-4711-000003.json
+                └ time (ns, for order)└ host    └ pid └ counter
 """
 
 from __future__ import annotations
@@ -15,24 +15,33 @@ import re
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import BadEvent, DriveError
 from heliograph.files import make_folder, read_untrusted, remove_file, write_atomic
-from heliograph.names import SlurmMem, SlurmTime, host_name, user_name, utc_now, whole
-from heliograph.protocol.signals import Name, Text, Timestamp
+from heliograph.names import SlurmMem, SlurmTime, host_name, user_name, utc_now
+from heliograph.problems import Problem, json_problem
+from heliograph.protocol.fields import (
+    Amount,
+    Count,
+    ExitCode,
+    Message,
+    Metrics,
+    Name,
+    Stage,
+    Text,
+    Timestamp,
+    Token,
+    is_possible,
+)
 
 LARGEST_EVENT = 1 << 20
 EVENT_NAME = re.compile(r"[0-9]{20}-[A-Za-z0-9-]{1,64}-[0-9]{1,10}-[0-9]{6,12}")
 _counter = itertools.count()
-
-Token = Annotated[str, Meta(pattern=whole("[a-z0-9-]{4,64}"), description="names one attempt")]
-Stage = Annotated[str, Meta(pattern=whole("[a-z][a-z0-9_]{0,31}"))]
-Metrics = dict[str, float | None]
 
 
 class _Body(Struct, kw_only=True, tag_field="kind", omit_defaults=True, frozen=True):
@@ -49,8 +58,8 @@ class TrainingStarted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag=
     run: Token
     hostname: Text
     user: Text
-    config_path: str | None = None
-    mlflow_run_id: str | None = None
+    config_path: Text | None = None
+    mlflow_run_id: Text | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -58,8 +67,8 @@ class TrainingHeartbeat(_Body, frozen=True, kw_only=True, omit_defaults=True, ta
     """A training run lives, and how far it is."""
 
     run: Token
-    step: int
-    total_steps: int | None = None
+    step: Count
+    total_steps: Count | None = None
     metrics: Metrics = {}
 
 
@@ -68,9 +77,9 @@ class CheckpointSaved(_Body, frozen=True, kw_only=True, omit_defaults=True, tag=
 
     run: Token
     checkpoint_path: Text
-    step: int
-    epoch: float | None = None
-    size_bytes: int | None = None
+    step: Count
+    epoch: Amount | None = None
+    size_bytes: Count | None = None
     metrics: Metrics = {}
 
 
@@ -79,7 +88,7 @@ class TrainingCompleted(_Body, frozen=True, kw_only=True, omit_defaults=True, ta
 
     run: Token
     checkpoint_path: Text
-    mlflow_run_id: str | None = None
+    mlflow_run_id: Text | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -87,15 +96,15 @@ class TrainingFailed(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="
     """The run ended with an exception or a signal of the operating system."""
 
     run: Token
-    error_type: str
-    error_message: str
+    error_type: Text
+    error_message: Message
 
 
 class SignalPublished(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="signal.published"):
     """The doorbell: this signal has just been published. `stage` is the stage that ended."""
 
     path: Text
-    sha256: str
+    sha256: Text
 
 
 # Attempts, as the watcher decides -------------------------------------------------------------------
@@ -114,7 +123,7 @@ class SignalQuarantined(_Body, frozen=True, kw_only=True, omit_defaults=True, ta
 
     path: Text
     sha256: str
-    reason: Text
+    reason: Message
     kept_as: str | None = None
 
 
@@ -187,7 +196,7 @@ class ReleaseRequested(_Body, frozen=True, kw_only=True, omit_defaults=True, tag
     """Somebody took a signal out of the quarantine: this content of it is looked at as if never seen."""
 
     path: Text
-    sha256: str
+    sha256: Text
 
 
 # Jobs, as they tell themselves ----------------------------------------------------------------------
@@ -197,26 +206,26 @@ class JobStarted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.
     """The job claimed its attempt and runs. A run by hand has a token of its own and starts here."""
 
     token: Token
-    job_id: str
+    job_id: Text
     hostname: Text
-    signal_sha256: str | None = None
-    input_path: str | None = None
+    signal_sha256: Text | None = None
+    input_path: Text | None = None
 
 
 class JobHeartbeat(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.heartbeat"):
     """The job lives, and how far it is."""
 
     token: Token
-    done: int | None = None
-    total: int | None = None
-    doing: str = ""
+    done: Count | None = None
+    total: Count | None = None
+    doing: Message = ""
 
 
 class RunLinked(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.run_linked"):
     """The MLflow run that this attempt logs to."""
 
     token: Token
-    mlflow_run_id: str
+    mlflow_run_id: Text
 
 
 class ResultsAdded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.results"):
@@ -232,7 +241,7 @@ class OutputAdded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job
     """A figure, table or report stands whole on the drive. The path is relative to the drive."""
 
     token: Token
-    output_type: str
+    output_type: Text
     output_path: Text
 
 
@@ -240,9 +249,9 @@ class JobEnded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.en
     """The work of the job ended with this exit code."""
 
     token: Token
-    exit_code: int
-    error_message: str | None = None
-    error_tail: list[str] = []
+    exit_code: ExitCode
+    error_message: Message | None = None
+    error_tail: list[Message] = []
 
 
 Body = (
@@ -283,11 +292,11 @@ DECISIONS = (
 class Event(Struct, kw_only=True, frozen=True):
     """One thing that happened: an id that is also its file's name, when, where, who, and what."""
 
-    id: str
+    id: Text
     at: Timestamp
-    host: str
-    pid: int
-    user: str
+    host: Text
+    pid: Count
+    user: Text
     body: Body
 
 
@@ -321,18 +330,24 @@ def parse_event(raw: bytes, file: object) -> Event:
     """Check an event's bytes. Raises BadEvent."""
     try:
         event = _decoder.decode(raw)
-        if not EVENT_NAME.fullmatch(event.id):
-            raise msgspec.ValidationError("not an event's id - at `$.id`")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        problem, _, at = str(error).partition(" - at `$")
-        raise BadEvent(
-            file=file,
-            field=at.strip("`").lstrip(".") or "(file)",
-            problem=problem[:200],
-            value=raw[:60].decode("utf-8", "replace"),
-            remedy="docs/schemas/event.json describes events.",
-        ) from None
+        raise bad_event(file, json_problem(raw, str(error), Event)) from None
+    if not EVENT_NAME.fullmatch(event.id):
+        raise bad_event(file, Problem("id", "is no event's id", event.id))
+    if not is_possible(event.at):
+        raise bad_event(file, Problem("at", "is no time that an event can have happened at", str(event.at)))
     return event
+
+
+def bad_event(file: object, wrong: Problem) -> BadEvent:
+    """Return the error that names what is wrong with an event."""
+    return BadEvent(
+        file=file,
+        field=wrong.field or "(file)",
+        problem=wrong.text,
+        value=wrong.value,
+        remedy="docs/schemas/event.json describes events.",
+    )
 
 
 def event_path(drive: Drive, event_id: str) -> Path:
@@ -343,13 +358,7 @@ def read_event(path: Path) -> Event:
     """Read one event of the inbox. Raises OSError (look again) or BadEvent."""
     event = parse_event(read_untrusted(path, LARGEST_EVENT), path)
     if path.stem != event.id:
-        raise BadEvent(
-            file=path,
-            field="id",
-            problem="differs from the file's name",
-            value=event.id,
-            remedy="Events are written once, under their own id.",
-        )
+        raise bad_event(path, Problem("id", "differs from the file's name", event.id))
     return event
 
 

@@ -10,6 +10,7 @@ A corrected file has other content and is taken up at once.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from datetime import datetime
@@ -20,6 +21,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.durable import durable
+from heliograph.errors import plain
 from heliograph.files import make_folder, read_untrusted, write_atomic
 from heliograph.names import iso
 
@@ -52,26 +54,28 @@ def keep_aside(drive: Drive, path: Path | str, raw: bytes, sha256: str, reason: 
 
     The name follows from path and content alone: whoever dies here and does it again makes the same entry.
     """
-    folder = _make_entry(drive, Path(path), Reason(str(path), reason, iso(now), sha256))
+    folder = _make_entry(drive, Path(path), Reason(plain(str(path)), reason, iso(now), sha256), sha256)
     write_atomic(folder / "content", raw)
     return folder.name
 
 
 def move_aside(drive: Drive, path: Path, reason: str, now: datetime) -> str:
     """Move whatever stands at `path` (a file, FIFO, folder or link of the inbox) into the quarantine."""
-    told = Reason(str(path), reason, iso(now), "")
-    folder = _make_entry(drive, path, told)
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    told = Reason(plain(str(path)), reason, iso(now), "")
+    folder = _make_entry(drive, path, told, digest)
     while os.path.lexists(folder / "content"):  # the same name again: the first one is kept, too
-        folder = _make_entry(drive, path, told, again=folder.name)
+        digest = hashlib.sha256(digest.encode()).hexdigest()
+        folder = _make_entry(drive, path, told, digest)
     with durable("rename", path):
         os.rename(path, folder / "content")
     return folder.name
 
 
-def _make_entry(drive: Drive, path: Path, reason: Reason, again: str = "") -> Path:
-    """Make the folder of an entry, with its reason; return it."""
-    parts = (safe_label(path.parent.name), safe_label(path.name), reason.sha256[:8])
-    folder = drive.quarantine / (f"{again}.again" if again else "-".join(part for part in parts if part))
+def _make_entry(drive: Drive, path: Path, reason: Reason, digest: str) -> Path:
+    """Make the folder of an entry, with its reason; return it. The digest tells apart what looks alike when
+    it is made safe."""
+    folder = drive.quarantine / "-".join((safe_label(path.parent.name), safe_label(path.name), digest[:8]))
     make_folder(folder)
     told = msgspec.json.format(msgspec.json.encode(reason), indent=2)
     write_atomic(folder / "reason.json", told + b"\n")
@@ -79,12 +83,16 @@ def _make_entry(drive: Drive, path: Path, reason: Reason, again: str = "") -> Pa
 
 
 def list_quarantine(drive: Drive) -> list[Kept]:
-    """List what is kept aside, oldest first; an entry without a readable reason is listed with that fact."""
+    """List what is kept aside, oldest first; an entry without a readable reason is listed with that fact.
+
+    Others can write here too, so all text is made plain: it can be printed.
+    """
     entries = []
-    for folder in sorted(p for p in drive.quarantine.iterdir() if p.is_dir()):
+    for folder in sorted(p for p in drive.quarantine.iterdir() if p.is_dir() and not p.is_symlink()):
         try:
-            reason = msgspec.json.decode(read_untrusted(folder / "reason.json", _MOST_REASON), type=Reason)
-        except (OSError, msgspec.DecodeError):
-            reason = Reason(str(folder), "the reason could not be read", "", "")
-        entries.append(Kept(folder.name, reason))
+            told = msgspec.json.decode(read_untrusted(folder / "reason.json", _MOST_REASON), type=Reason)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            told = Reason(str(folder), "the reason could not be read", "", "")
+        made_plain = Reason(**{name: plain(getattr(told, name)) for name in Reason.__struct_fields__})
+        entries.append(Kept(plain(folder.name), made_plain))
     return sorted(entries, key=lambda kept: kept.reason.quarantined_at)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,18 +21,20 @@ from msgspec import Meta, Struct, field
 from heliograph.drive import Drive
 from heliograph.errors import BadSignal
 from heliograph.files import make_folder, read_untrusted, remove_leftovers, write_atomic
-from heliograph.names import NAME_SCHEMA, is_name, whole
+from heliograph.names import is_name, whole
+from heliograph.problems import read_json, read_problem
+from heliograph.protocol.fields import (
+    Amount,
+    Count,
+    Finite,
+    JobId,
+    Name,
+    Text,
+    Timestamp,
+    is_possible,
+)
 
 LARGEST_SIGNAL = 1 << 20
-_EARLIEST_YEAR, _LATEST_YEAR = 1970, 9998  # beyond them a time zone leads out of the calendar
-
-Name = Annotated[str, Meta(pattern=NAME_SCHEMA, description="letters, digits, . _ -")]
-Timestamp = Annotated[
-    datetime, Meta(tz=True, description="ISO 8601 with an offset, as in 2026-01-31T09:05:00Z")
-]
-Text = Annotated[str, Meta(min_length=1, max_length=4096)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-JobId = Annotated[str, Meta(pattern=whole("[A-Za-z0-9][A-Za-z0-9._-]{0,63}"))]
 
 
 class TrainingComplete(Struct, kw_only=True, omit_defaults=True):
@@ -45,10 +46,12 @@ class TrainingComplete(Struct, kw_only=True, omit_defaults=True):
     hostname: Text
     user: Text
     config_path: Text | None = None
-    num_epochs: Annotated[float, Meta(ge=0)] | None = None
-    final_loss: float | None = None
+    num_epochs: Amount | None = None
+    final_loss: Finite | None = None
     total_steps: Count | None = None
-    git_commit: Annotated[str, Meta(pattern=whole("[0-9a-f]{4,64}(-dirty)?"))] | None = None
+    git_commit: (
+        Annotated[str, Meta(pattern=whole("[0-9a-f]{4,64}(-dirty)?", "4 to 64 hexadecimal digits"))] | None
+    ) = None
 
 
 class EvalComplete(Struct, kw_only=True, omit_defaults=True):
@@ -59,8 +62,8 @@ class EvalComplete(Struct, kw_only=True, omit_defaults=True):
     job_id: JobId
     status: Literal["complete", "failed"]
     datasets_evaluated: list[Name] | None = None
-    metrics_summary: dict[str, float | dict[str, float | None] | None] | None = None
-    eval_duration_seconds: Annotated[float, Meta(ge=0)] | None = None
+    metrics_summary: dict[str, Finite | dict[str, Finite | None] | None] | None = None
+    eval_duration_seconds: Amount | None = None
     error_message: str | None = None
 
 
@@ -71,9 +74,9 @@ class AnalysisComplete(Struct, kw_only=True, omit_defaults=True):
     experiment: Name
     job_id: JobId
     status: Literal["complete"] = field(default="complete")
-    engine: str | None = None
+    engine: Text | None = None
     manifest_path: Text | None = None
-    duration_seconds: Annotated[float, Meta(ge=0)] | None = None
+    duration_seconds: Amount | None = None
 
 
 class StageFailure(Struct, kw_only=True, omit_defaults=True):
@@ -84,8 +87,8 @@ class StageFailure(Struct, kw_only=True, omit_defaults=True):
     job_id: JobId
     status: Literal["failed"] = field(default="failed")
     error_message: str = ""
-    error_type: str | None = None
-    failing_part: str | None = None
+    error_type: Text | None = None
+    failing_part: Text | None = None
     log_tail: list[str] | None = None
 
 
@@ -138,40 +141,28 @@ def content_sha256(parsed: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} stands there twice")
-        found[key] = value
-    return found
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON; leave the key out or write null")
-
-
 def parse_signal(raw: bytes, kind: SignalKind, path: Path, folder_name: str) -> Signal:
     """Check a signal's bytes. `folder_name` is the experiment's folder. Raises BadSignal."""
+    schema = f"docs/schemas/{kind.file_name.lstrip('.')}.json describes each field; publish the signal again."
     try:
-        parsed = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant
-        )
-        json.dumps(parsed, ensure_ascii=False).encode()  # an escaped half of a surrogate pair is no text
+        parsed = read_json(raw)
         digest = content_sha256(parsed)
     except (ValueError, RecursionError) as error:
         raise BadSignal(
             file=path,
             field="(file)",
-            problem=f"not JSON in UTF-8: {str(error)[:150]}",
+            problem=f"is not JSON in UTF-8: {error}",
             value=raw[:60].decode("utf-8", "replace"),
-            remedy="Write it as docs/schemas describes, whole, by a rename.",
+            remedy="Write it whole, to a temporary name in the same folder, and rename that.",
         ) from None
     try:
         content = msgspec.convert(parsed, kind.schema)
     except msgspec.ValidationError as error:
-        raise _explain(str(error), parsed, path) from None
-    if not _EARLIEST_YEAR <= content.timestamp.year <= _LATEST_YEAR:
+        wrong = read_problem(str(error), parsed, kind.schema)
+        raise BadSignal(
+            file=path, field=wrong.field or "(file)", problem=wrong.text, value=wrong.value, remedy=schema
+        ) from None
+    if not is_possible(content.timestamp):
         raise BadSignal(
             file=path,
             field="timestamp",
@@ -183,26 +174,11 @@ def parse_signal(raw: bytes, kind: SignalKind, path: Path, folder_name: str) -> 
         raise BadSignal(
             file=path,
             field="experiment",
-            problem=f"differs from the folder's name {folder_name!r}"[:200],
+            problem=f"differs from the folder's name {folder_name!r}",
             value=content.experiment,
             remedy="Publish the signal in the folder of its own experiment.",
         )
     return Signal(kind, path, digest, content)
-
-
-def _explain(message: str, parsed: object, path: Path) -> BadSignal:
-    problem, _, at = message.partition(" - at `$")
-    field_name = at.strip("`").lstrip(".")
-    if "missing required field" in problem:
-        field_name = field_name or problem.split("`")[1]
-    value = parsed.get(field_name.split("[")[0]) if isinstance(parsed, dict) else type(parsed).__name__
-    return BadSignal(
-        file=path,
-        field=field_name or "(file)",
-        problem=problem,
-        value=value,
-        remedy="docs/schemas describes what each field takes; publish the signal again.",
-    )
 
 
 def read_signal(path: Path, kind: SignalKind, folder_name: str) -> Signal:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import BadModel, BadResults
-from heliograph.files import read_untrusted, sha256_file
+from heliograph.files import open_untrusted, read_untrusted, sha256_file
+from heliograph.names import whole
+from heliograph.problems import json_problem
+from heliograph.protocol.fields import JobId, Name, Text
 from heliograph.protocol.signals import Signal
 from heliograph.stages.safetensors_header import check_safetensors
 
-_MOST_METADATA = 64 << 20
+_MOST_METADATA = 16 << 20
+_MOST_INDEX = 32 << 20
+_MOST_OUTPUT = 1 << 31  # figures, tables and reports; what is larger is not hashed
 T = TypeVar("T")
 
 
@@ -42,8 +47,10 @@ def check_model(drive: Drive, signal: Signal) -> str:
             value=signal.content.checkpoint_path,
             remedy="Save the model there, then publish the signal again.",
         )
+    models = drive.model_folder(experiment)
     for weights in weight_files(folder):
-        check_safetensors(weights)
+        drive.inside(weights, models, field=weights.name, file=folder)
+        check_safetensors(weights, inside=models)
     return str(folder)
 
 
@@ -96,37 +103,39 @@ def _shard_names(index: Path) -> list[str]:
         weight_map: dict[str, str]
 
     try:
-        names = sorted(set(msgspec.json.decode(index.read_bytes(), type=Index).weight_map.values()))
-    except msgspec.DecodeError as error:
-        raise BadModel(
-            file=index,
-            field="(file)",
-            problem=str(error)[:150],
-            value=index.name,
-            remedy="Save the model again.",
-        ) from None
+        raw = read_untrusted(index, _MOST_INDEX, follow=True)
+    except OSError as error:
+        raise _bad_index(index, "(file)", "cannot be read", error.strerror) from None
+    try:
+        names = sorted(set(msgspec.json.decode(raw, type=Index).weight_map.values()))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        wrong = json_problem(raw, str(error), Index)
+        raise _bad_index(index, wrong.field, wrong.text, wrong.value) from None
+    if not names:
+        raise _bad_index(index, "weight_map", "names no file", {})
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
-            raise BadModel(
-                file=index,
-                field="weight_map",
-                problem="names no safetensors file of this folder",
-                value=name,
-                remedy="Save the model again.",
-            )
+            raise _bad_index(index, "weight_map", "names no safetensors file of this folder", name)
     return names
 
 
+def _bad_index(index: Path, field: str, problem: str, value: object) -> BadModel:
+    return BadModel(file=index, field=field, problem=problem, value=value, remedy="Save the model again.")
+
+
+_Paths = Annotated[list[Text], Meta(max_length=100_000)]
+
+
 class _Files(Struct):
-    metrics: list[str]
-    predictions: list[str] = []
+    metrics: _Paths
+    predictions: _Paths = []
 
 
 class EvaluationMetadata(Struct):
     """What the watcher and the analysis read of eval_metadata.json."""
 
-    experiment: str
-    job_id: str
+    experiment: Name
+    job_id: JobId
     files: _Files
 
 
@@ -144,37 +153,45 @@ def check_evaluation(drive: Drive, signal: Signal) -> str:
     path = drive.evaluation_metadata(experiment)
     metadata = _read_struct(path, EvaluationMetadata)
     folder = drive.evaluation_folder(experiment)
+    _check_experiment(path, metadata.experiment, experiment)
     if not metadata.files.metrics:
         raise _missing(path, "files.metrics", "lists no file", metadata.files.metrics)
-    for name in metadata.files.metrics + metadata.files.predictions:
-        file = drive.inside(name, folder, field="files", file=path)
-        _check_parquet(file, path)
+    for field in ("metrics", "predictions"):
+        for name in getattr(metadata.files, field):
+            file = drive.inside(name, folder, field=f"files.{field}", file=path)
+            if not _is_parquet(file, folder):
+                problem = "names a file that is missing or not whole Parquet"
+                raise _missing(path, f"files.{field}", problem, name)
     return str(folder)
 
 
-def _check_parquet(file: Path, listed_in: Path) -> None:
+def _check_experiment(path: Path, named: str, experiment: str) -> None:
+    if named != experiment:
+        raise _missing(path, "experiment", f"is another one than {experiment}", named)
+
+
+def _is_parquet(file: Path, folder: Path) -> bool:
     """Check both ends of a Parquet file: it begins and ends with PAR1 (the format's magic number)."""
     if not file.is_file():
-        raise _missing(listed_in, "files", "names a file that is missing", file.name)
-    with file.open("rb") as handle:
+        return False
+    with os.fdopen(open_untrusted(file, inside=folder), "rb") as handle:
         head = handle.read(8)
         handle.seek(-min(4, len(head)), os.SEEK_END)
-        if len(head) < 8 or head[:4] != b"PAR1" or handle.read(4) != b"PAR1":
-            raise _missing(listed_in, "files", "names a file that is not whole Parquet", file.name)
+        return len(head) == 8 and head[:4] == b"PAR1" and handle.read(4) == b"PAR1"
 
 
 class _Output(Struct):
-    path: str
-    sha256: str
-    bytes: int
+    path: Text
+    sha256: Annotated[str, Meta(pattern=whole("[0-9a-f]{64}", "64 hexadecimal digits"))]
+    bytes: Annotated[int, Meta(ge=0, le=_MOST_OUTPUT)]
 
 
 class Manifest(Struct):
     """What the watcher reads of the analysis' manifest.json."""
 
-    experiment: str
-    engine: str
-    files: list[_Output]
+    experiment: Name
+    engine: Text
+    files: Annotated[list[_Output], Meta(max_length=100_000)]
 
 
 def check_analysis(drive: Drive, signal: Signal) -> str:
@@ -182,13 +199,22 @@ def check_analysis(drive: Drive, signal: Signal) -> str:
     experiment = signal.content.experiment
     path = drive.analysis_manifest(experiment)
     manifest = _read_struct(path, Manifest)
+    _check_experiment(path, manifest.experiment, experiment)
     if not manifest.files:
         raise _missing(path, "files", "lists no output", [])
     for output in manifest.files:
-        file = drive.inside(drive.root / output.path, drive.analysis, field="files", file=path)
-        if not file.is_file() or sha256_file(file) != output.sha256:
+        file = drive.inside(drive.root / output.path, drive.analysis, field="files.path", file=path)
+        if not _is_unchanged(file, output, drive.analysis):
             raise _missing(path, "files", "names an output that is missing or changed", output.path)
     return str(path)
+
+
+def _is_unchanged(file: Path, output: _Output, folder: Path) -> bool:
+    return (
+        file.is_file()
+        and file.stat().st_size == output.bytes
+        and sha256_file(file, inside=folder) == output.sha256
+    )
 
 
 def _read_struct(path: Path, kind: type[T]) -> T:
@@ -198,9 +224,9 @@ def _read_struct(path: Path, kind: type[T]) -> T:
         raise _missing(path, "(file)", "is missing", path.name) from None
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
-        problem, _, at = str(error).partition(" - at `$.")
-        raise _missing(path, at.strip("`") or "(file)", problem[:150], path.name) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        wrong = json_problem(raw, str(error), kind)
+        raise _missing(path, wrong.field or "(file)", wrong.text, wrong.value) from None
 
 
 def _missing(path: Path, field: str, problem: str, value: object) -> BadResults:

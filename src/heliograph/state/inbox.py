@@ -15,16 +15,18 @@ from datetime import datetime
 from pathlib import Path
 
 from heliograph.drive import Drive
-from heliograph.errors import BadEvent
+from heliograph.errors import BadEvent, plain
 from heliograph.files import remove_file
-from heliograph.protocol.events import DECISIONS, EVENT_NAME, Event, event_path, read_event
+from heliograph.protocol.events import Event, event_path
 from heliograph.protocol.quarantine import move_aside
 from heliograph.state import journal
+from heliograph.state.posted import read_posted
 from heliograph.state.store import Store
 
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
-_NEVER_AN_EVENT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+MOST_BYTES_AT_ONCE = 8 << 20
+_NEVER_AN_EVENT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES)
 # Values that the schema lets pass and a database or a calendar does not; a full disk is none of these.
 CANNOT_BE_APPLIED = (
     ArithmeticError,
@@ -34,6 +36,7 @@ CANNOT_BE_APPLIED = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
     sqlite3.ProgrammingError,
+    BadEvent,
 )
 
 
@@ -46,27 +49,30 @@ class Inbox:
         self._bad_since: dict[str, datetime] = {}
 
     def names(self) -> list[str]:
-        """List the events that wait, oldest first as far as the hosts' clocks agree."""
-        return sorted(path.name for path in self.drive.inbox.iterdir() if EVENT_NAME.fullmatch(path.stem))
+        """List what waits, oldest first as far as the hosts' clocks agree; hidden files are still written."""
+        return sorted(p.name for p in self.drive.inbox.iterdir() if not p.name.startswith("."))
 
     def read(self, now: datetime) -> list[Event]:
-        """Read what waits, at most 500 events; put aside what has been no event for `settle_s`."""
+        """Read the oldest events that can be read, at most 500 or 8 MiB; put aside what has been none for
+        `settle_s`."""
         events: list[Event] = []
-        for name in self.names()[:MOST_AT_ONCE]:
+        bytes_read = 0
+        for name in self.names():
+            if len(events) >= MOST_AT_ONCE or bytes_read >= MOST_BYTES_AT_ONCE:
+                break
             path = self.drive.inbox / name
             try:
-                event = read_event(path)
-                refuse_decision(event, path)
+                event, size = read_posted(path)
                 events.append(event)
+                bytes_read += size
                 self._bad_since.pop(name, None)
             except BadEvent as error:
-                self._put_aside_when_settled(path, str(error), now)
+                self._put_aside_when_settled(path, error, now)
             except OSError as error:
                 if error.errno in _NEVER_AN_EVENT:
-                    told = f"{path}: (file): {error.strerror}. Events are plain files of at most 1 MiB."
-                    self._put_aside_when_settled(path, told, now)
+                    self._put_aside_when_settled(path, _no_file(path, error), now)
                 else:
-                    log.debug("event %s cannot be read now: %s", name, error)
+                    log.debug("event %s cannot be read now: %s", plain(name), error.strerror)
         return events
 
     def remove(self, ids: Iterable[str]) -> None:
@@ -78,11 +84,10 @@ class Inbox:
         """Move an event that cannot be used into the quarantine."""
         path = event_path(self.drive, event_id)
         if os.path.lexists(path):
-            kept = move_aside(self.drive, path, f"{path}: {reason}", now)
-            log.error("an event was put aside as %s: %s", kept, reason)
+            self._put_aside(path, reason, now)
 
     def take(self, store: Store, now: datetime) -> list[Event]:
-        """Apply and journal what waits, at most 500 events; return the new ones."""
+        """Apply and journal what waits, as much as `read` reads; return the new ones."""
         events = self.read(now)
         fresh, unusable = apply_each(store, events)
         journal.append(self.drive, store)
@@ -91,24 +96,15 @@ class Inbox:
         self.remove(event.id for event in events if event.id not in unusable)
         return fresh
 
-    def _put_aside_when_settled(self, path: Path, reason: str, now: datetime) -> None:
+    def _put_aside_when_settled(self, path: Path, error: BadEvent, now: datetime) -> None:
         since = self._bad_since.setdefault(path.name, now)
         if (now - since).total_seconds() >= self.settle_s:
-            kept = move_aside(self.drive, path, reason, now)
-            self._bad_since.pop(path.name, None)
-            log.error("an event was put aside as %s: %s", kept, reason)
+            self._put_aside(path, str(error), now)
 
-
-def refuse_decision(event: Event, path: Path) -> None:
-    """Refuse an event that only the watcher may decide on; it records these itself. Raises BadEvent."""
-    if isinstance(event.body, DECISIONS):
-        raise BadEvent(
-            file=path,
-            field="body.kind",
-            problem="is for the watcher to decide, who believes nobody who posts it",
-            value=event.body.__struct_config__.tag,
-            remedy="Ask for what you want: heliograph retry, heliograph cancel.",
-        )
+    def _put_aside(self, path: Path, reason: str, now: datetime) -> None:
+        kept = move_aside(self.drive, path, reason, now)
+        self._bad_since.pop(path.name, None)
+        log.error("an event was put aside as %s: %s", kept, reason)
 
 
 def apply_each(store: Store, events: Sequence[Event]) -> tuple[list[Event], dict[str, str]]:
@@ -127,5 +123,28 @@ def apply_each(store: Store, events: Sequence[Event]) -> tuple[list[Event], dict
         try:
             fresh += store.apply([event])
         except CANNOT_BE_APPLIED as error:
-            unusable[event.id] = f"cannot be applied: {error!r}"
+            unusable[event.id] = str(_explain(event, error))
     return fresh, unusable
+
+
+def _no_file(path: Path, error: OSError) -> BadEvent:
+    return BadEvent(
+        file=path,
+        field="(file)",
+        problem="cannot be read as an event",
+        value=error.strerror,
+        remedy="Events are plain files of at most 1 MiB that the watcher's user may read.",
+    )
+
+
+def _explain(event: Event, error: Exception) -> BadEvent:
+    """Say what a database or a calendar did not take, unless that is said already."""
+    if isinstance(error, BadEvent):
+        return error
+    return BadEvent(
+        file=f"{event.id}.json",
+        field="body",
+        problem=f"cannot be applied: {error!r}",
+        value=event.body,
+        remedy="docs/schemas/event.json describes events.",
+    )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from heliograph.config import Name, Seconds, load_config
+from heliograph.config import Line, Name, Seconds, SecondsOrNone, load_config
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig
 
@@ -50,24 +50,24 @@ class TokenizerTraining(Struct, forbid_unknown_fields=True, frozen=True):
 class DataFiles(Struct, forbid_unknown_fields=True, frozen=True):
     """Text files, UTF-8, one document a line."""
 
-    train: list[str] = []
+    train: list[Line] = []
     """text to train on"""
-    held_out: list[str] = []
+    held_out: list[Line] = []
     """text for the evaluation loss, computed at each checkpoint"""
 
 
 class Optimiser(Struct, forbid_unknown_fields=True, frozen=True):
     """AdamW, and clipping of the gradient's norm."""
 
-    learning_rate: Annotated[float, Meta(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Meta(gt=0, le=1e6)] = 1e-3
     """the peak of the schedule"""
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.01
+    weight_decay: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
     """AdamW's, of matrices only"""
     beta1: Fraction = 0.9
     """AdamW's decay of the mean"""
     beta2: Fraction = 0.95
     """AdamW's decay of the variance"""
-    clip_norm: Annotated[float, Meta(gt=0)] = 1.0
+    clip_norm: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
     """the gradient's norm is clipped to this"""
 
 
@@ -76,7 +76,7 @@ class Schedule(Struct, forbid_unknown_fields=True, frozen=True):
 
     kind: Literal["cosine", "linear", "constant"] = "cosine"
     """the shape after the warm-up"""
-    warmup_steps: Annotated[int, Meta(ge=0)] = 50
+    warmup_steps: Annotated[int, Meta(ge=0, le=2**40)] = 50
     """steps in which the rate rises from 0"""
     final_fraction: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """where it ends, as a share of its peak"""
@@ -96,7 +96,7 @@ class HookSettings(Struct, forbid_unknown_fields=True, frozen=True):
 
     heartbeat_every_s: Seconds = 30.0
     """how often the run tells that it lives, and how far it is"""
-    exit_wait_s: Annotated[float, Meta(ge=0)] = 10.0
+    exit_wait_s: SecondsOrNone = 10.0
     """how long the end of the training waits, at most, for metrics still on their way to MLflow"""
 
 
@@ -116,7 +116,7 @@ class ExperimentConfig(Struct, forbid_unknown_fields=True, frozen=True):
     schedule: Schedule = Schedule()
     steps: Positive | None = None
     """how long to train, in steps of the optimiser; give this or epochs"""
-    epochs: Annotated[float, Meta(gt=0)] | None = None
+    epochs: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     """how long to train, in passes over the training text; give this or steps"""
     batch_size: Positive = 16
     """sequences a step"""

@@ -40,7 +40,10 @@ from heliograph.stages.stage import Stage
 log = logging.getLogger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
-_NEVER_READABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
+_NEVER_READABLE = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EINVAL, errno.EFBIG, errno.ENXIO, errno.EACCES),
+)
 
 
 class Sighting(Struct, frozen=True):
@@ -133,8 +136,7 @@ class Looker:
                 broken += self._settled(kind, path, raw, str(error), now)
             except OSError as error:
                 if error.errno in _NEVER_READABLE:
-                    reason = f"{path}: it announces a path that nobody can open: {error.strerror}"
-                    broken += self._settled(kind, path, raw, reason, now)
+                    broken += self._settled(kind, path, raw, str(_cannot_open(path, error)), now)
                 else:
                     log.debug("%s announces files that cannot be read now: %s", path, error)
         return seen, broken
@@ -252,6 +254,16 @@ def _remember(memory: dict[K, V], key: K, value: V) -> None:
     memory[key] = value
     if len(memory) > _MOST_REMEMBERED:
         del memory[next(iter(memory))]
+
+
+def _cannot_open(path: Path, error: OSError) -> BadSignal:
+    return BadSignal(
+        file=path,
+        field="(what it announces)",
+        problem=f"is a path that nobody can open: {error.strerror}",
+        value=error.filename,
+        remedy="Let it be a plain file or folder that the watcher's user may read.",
+    )
 
 
 def _is_too_large(path: Path) -> bool:

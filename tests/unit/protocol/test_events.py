@@ -55,8 +55,8 @@ def test_a_missing_inbox_is_no_error_of_the_poster(drive: Drive, tmp_path: Path)
     ("raw", "field"),
     [
         (b"", "(file)"),
-        (b"{}", "(file)"),
-        (b'{"id": "x", "at": "2026-01-31T09:05:00Z", "host": "h", "pid": 1, "user": "u"}', "(file)"),
+        (b"{}", "id"),
+        (b'{"id": "x", "at": "2026-01-31T09:05:00Z", "host": "h", "pid": 1, "user": "u"}', "body"),
         (
             b'{"id":"x","at":"2026-01-31T09:05:00Z","host":"h","pid":1,"user":"u","body":{"kind":"no.such"}}',
             "body.kind",

@@ -53,16 +53,16 @@ def test_a_file_cut_anywhere_is_told(tmp_path: Path, cut: int) -> None:
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
-        (b"[1, 2]", "not a JSON object"),
-        (b"{nonsense", "not JSON"),
-        (b"[" * 5000, "not JSON"),
+        (b"[1, 2]", "no JSON object of tensors"),
+        (b"{nonsense", "no JSON object"),
+        (b"[" * 5000, "no JSON object"),
         ({"w": entry(end=20)}, "do not agree"),
         ({"w": entry(shape=(5,))}, "do not agree"),
         ({"w": entry(begin=4, end=20)}, "does not begin"),
         ({"w": entry(), "v": entry()}, "does not begin"),
-        ({"w": {"shape": [4]}}, "do not agree"),
-        ({"w": "x"}, "do not agree"),
-        ({"w": entry(begin=-16, end=0)}, "do not agree"),
+        ({"w": {"shape": [4]}}, r"w\.dtype: is missing"),
+        ({"w": "x"}, "w: Expected `object`"),
+        ({"w": entry(begin=-16, end=0)}, r"w\.data_offsets\[0\]: Expected `int` >= 0"),
         ({"w": entry(end=8, shape=(2,))}, "belong to no tensor"),
     ],
 )

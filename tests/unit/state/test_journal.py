@@ -12,7 +12,7 @@ from heliograph.state.inbox import Inbox
 from heliograph.state.settle import live_folder, settle
 from heliograph.state.store import Store
 from support.drives import NOW
-from support.histories import posted, whole_life
+from support.histories import told_by_others, whole_life
 
 
 def all_contents(store: Store) -> dict[str, object]:
@@ -98,10 +98,11 @@ def test_a_cut_batch_is_told_by_name(drive: Drive, tmp_path: Path) -> None:
 
 def test_the_inbox_is_emptied_into_journal_and_databases(drive: Drive, tmp_path: Path) -> None:
     outbox = ev.Outbox(drive, tmp_path / "spool")
-    for event in posted(whole_life(drive)):
+    told = told_by_others(drive)
+    for event in told:
         outbox.post(event.body, event.at)
     with Store(tmp_path / "live") as store:
-        assert len(Inbox(drive, settle_s=0).take(store, NOW)) == 14
+        assert len(Inbox(drive, settle_s=0).take(store, NOW)) == len(told) == 14
         assert list(drive.inbox.iterdir()) == []
         assert store.row("training", "training_run", experiment="e1")["status"] == "completed"
         assert all(store.not_journaled(stage) == [] for stage in DATABASES)
@@ -192,7 +193,7 @@ def test_dying_at_any_step_of_the_intake_loses_and_doubles_nothing(
     drive: Drive, tmp_path: Path, step: int, moment: str
 ) -> None:
     outbox = ev.Outbox(drive, tmp_path / "spool")
-    for event in posted(whole_life(drive)):
+    for event in told_by_others(drive):
         outbox.post(event.body, event.at)
     seen = []
 
@@ -223,7 +224,7 @@ def test_settle_applies_and_publishes_without_a_watcher(drive: Drive, tmp_path: 
     from heliograph.state.views import Snapshots, read_experiment
 
     outbox = ev.Outbox(drive, tmp_path / "spool")
-    for event in posted(whole_life(drive)):
+    for event in told_by_others(drive):
         outbox.post(event.body, event.at)
     assert settle(drive, tmp_path / "state", NOW)
     with Snapshots(drive) as snapshots:

@@ -24,12 +24,12 @@ def write(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{}", ["missing required field `name`"]),
+        ("{}", ["name: is missing"]),
         ("name: '; rm -rf ~'", ["name", "; rm -rf ~"]),
         ("name: ../../x", ["name", "../../x"]),
         ("name: e\noptimizer: {}", ["optimizer", "unknown key", "Did you mean optimiser?"]),
         ("name: e\nmodel: {widht: 8}", ["model.widht", "Did you mean width?"]),
-        ("name: e\nmodel: {width: 100, heads: 3}", ["model", "3 does not divide the width 100"]),
+        ("name: e\nmodel: {width: 100, heads: 3}", ["model.heads", "3 does not divide the width 100"]),
         ("name: e\nsteps: 5\nepochs: 1", ["steps and epochs exclude each other"]),
         ("name: e\nsteps: 0", ["steps", "found 0"]),
         ("name: e\nsteps: ten", ["steps", "'ten'"]),

@@ -147,7 +147,7 @@ def test_a_broken_signal_is_kept_aside_and_the_rest_goes_on(
         tick_until_idle(watcher)
         tick_until(watcher, lambda: len(list_quarantine(drive)) == 2)
         reasons = " ".join(one.reason.reason for one in list_quarantine(drive))
-        assert "missing required field `experiment`" in reasons
+        assert "experiment: is missing" in reasons
         assert "not a name" in reasons
         assert statuses(watcher, "analysis") == ["completed"]
         assert len(watcher.store.rows("training", "quarantined_signals")) == 2

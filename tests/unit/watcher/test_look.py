@@ -76,7 +76,7 @@ def test_a_missing_model_is_told(drive: Drive, looker: Looker) -> None:
     assert "pickled weights" in reason
 
 
-@pytest.mark.parametrize("path", ["/etc", "../e2/final", "/", "final/../../e2/final", "~/x", "a\u0000b"])
+@pytest.mark.parametrize("path", ["/etc", "../e2/final", "/", "final/../../e2/final", "~/x"])
 def test_a_checkpoint_elsewhere_is_refused(drive: Drive, looker: Looker, path: str) -> None:
     make_model(drive, "e2")
     publish_training(drive, "e1", checkpoint_path=path)

@@ -27,7 +27,7 @@ ON CONFLICT (training_run_id, checkpoint_path) DO UPDATE SET
 -- name: complete_training
 -- A run ended well, as the run itself tells. The signal may have been seen before; its time then stays.
 UPDATE training_runs SET status = 'completed', completed_at = coalesce(completed_at, :at), checkpoint_path = :checkpoint_path,
-    mlflow_run_id = coalesce(:mlflow_run_id, mlflow_run_id), metadata = json_patch(metadata, :metadata),
+    mlflow_run_id = coalesce(:mlflow_run_id, mlflow_run_id), metadata = :metadata,
     step = coalesce(total_steps, step), error_message = NULL
 WHERE experiment_name = :experiment AND run = :run AND status IN ('started', 'running', 'completed');
 
