@@ -16,7 +16,7 @@ from heliograph.dashboard.freshness import Freshness
 from heliograph.dashboard.overview import OverviewPage, Row
 from heliograph.dashboard.stages import StageShown
 
-_COLOURS = {
+COLOURS = {
     "failed": "bold red",
     "running": "yellow",
     "queued": "blue",
@@ -80,7 +80,7 @@ def _indented(text: Text, columns: int) -> Padding:
 
 
 def _heading(name: str, status: str) -> Text:
-    return Text.assemble((name, "bold"), "  ", (f"{words.sign(status)} {status}", _COLOURS.get(status, "")))
+    return Text.assemble((name, "bold"), "  ", (f"{words.sign(status)} {status}", COLOURS.get(status, "")))
 
 
 def _print_row(console: Console, row: Row) -> None:
@@ -103,7 +103,7 @@ def _stage_line(stage: StageShown) -> Text:
     when = f"{stage.headline.label} {stage.headline.shown}".strip() if stage.headline else ""
     line = Text.assemble(
         f"  {stage.stage:<12}",
-        (f"{stage.sign} {stage.status:<10}", _COLOURS.get(stage.status, "")),
+        (f"{stage.sign} {stage.status:<10}", COLOURS.get(stage.status, "")),
         f"{when:<19}",
         (f"{stage.took or '':>10}  ", "dim"),
     )

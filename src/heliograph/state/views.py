@@ -162,7 +162,7 @@ class Snapshots:
 
 def read_overview(snapshots: Snapshots) -> Overview:
     """Return every experiment, the one that changed last first."""
-    views = {name: _experiment_view(snapshots, name) for name in _experiments(snapshots)}
+    views = {name: _experiment_view(snapshots, name) for name in experiment_names(snapshots)}
     orphans = []
     for experiment, reason in _quarantined(snapshots):
         if experiment in views:
@@ -180,7 +180,7 @@ def read_overview(snapshots: Snapshots) -> Overview:
 
 def read_experiment(snapshots: Snapshots, name: str) -> ExperimentView:
     """Return one experiment. Raises UnknownExperiment with the nearest names."""
-    known = _experiments(snapshots)
+    known = experiment_names(snapshots)
     if name not in known:
         import difflib
 
@@ -192,7 +192,8 @@ def read_experiment(snapshots: Snapshots, name: str) -> ExperimentView:
     return view
 
 
-def _experiments(snapshots: Snapshots) -> list[str]:
+def experiment_names(snapshots: Snapshots) -> list[str]:
+    """Return every experiment that has a run or a job, the one that changed last first."""
     names = [row["experiment_name"] for row in snapshots.rows("training", "training_runs")]
     for stage in ("evaluation", "analysis"):
         names += [row["experiment_name"] for row in snapshots.rows(stage, "jobs")]

@@ -1,0 +1,6 @@
+HELP = "x"
+EXAMPLES = "x"
+
+
+def add_arguments(p):
+    pass
