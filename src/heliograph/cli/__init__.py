@@ -43,3 +43,25 @@ def command_here(drive: Drive, given: str | None) -> str:
     if given is None or os.environ.get("SHARED_DRIVE") == str(drive.root):
         return "heliograph"
     return f"heliograph --drive {shlex.quote(str(drive.root))}"
+
+
+def add_waiting(parser: argparse.ArgumentParser) -> None:
+    """Add --wait and --no-wait: how long to wait for what the watcher makes of a request."""
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--wait",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long to wait until the watcher has done it (default: 15 where one is alive)",
+    )
+    how.add_argument("--no-wait", dest="wait", action="store_const", const=0.0, help="do not wait at all")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"a number of seconds is meant, not {text!r}")
+    return seconds

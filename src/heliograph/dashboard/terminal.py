@@ -75,6 +75,17 @@ def _print_asides(console: Console, reasons: Sequence[str]) -> None:
         console.print(_indented(Text(reason), 2))
 
 
+def print_wrapped(console: Console, text: Text, label: Text | int) -> None:
+    """Print a text beside its label, or so many columns in: further lines stand below its first, and no line
+    ends in spaces."""
+    before = Text(" " * label) if isinstance(label, int) else label
+    width = max(20, console.width - len(before))
+    lines = [part for line in text.split(allow_blank=True) for part in line.wrap(console, width) or [line]]
+    for number, line in enumerate(lines):
+        line.rstrip()
+        console.print(Text.assemble(before if number == 0 else " " * len(before), line), soft_wrap=True)
+
+
 def _indented(text: Text, columns: int) -> Padding:
     return Padding(text, (0, 0, 0, columns), expand=False)
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from heliograph.dashboard import words
-from heliograph.dashboard.terminal import COLOURS
+from heliograph.dashboard.terminal import COLOURS, print_wrapped
 from heliograph.state.explanation import Explanation, Step
 from heliograph.state.log_files import LogEnd
 
@@ -29,34 +29,19 @@ _RESOURCES = {
 def print_explanation(console: Console, answer: Explanation) -> None:
     """Print what is to be known first, the answer, the facts behind it, and what one can do."""
     for said in answer.first:
-        _print_beside(console, Text("! ", style="bold red"), Text(said, style="bold red"))
+        print_wrapped(console, Text(said, style="bold red"), Text("! ", style="bold red"))
     if answer.first:
         console.print()
     _print_stages(console, answer)
     console.print()
-    _print(console, Text(answer.headline, style="bold"))
+    print_wrapped(console, Text(answer.headline, style="bold"), _INDENT)
     for said in answer.sentences:
-        _print(console, Text(said))
+        print_wrapped(console, Text(said), _INDENT)
     _print_facts(console, answer)
     _print_quarantined(console, answer.quarantined)
     for log in answer.logs:
         _print_log(console, log)
     _print_steps(console, answer.steps)
-
-
-def _print(console: Console, text: Text, columns: int = _INDENT) -> None:
-    """Print a text with an indent, wrapped at words, without spaces at the ends of lines."""
-    _print_beside(console, Text(" " * columns), text)
-
-
-def _print_beside(console: Console, label: Text, text: Text) -> None:
-    """Print a text beside its label: further lines of the text stand below its first."""
-    width = max(20, console.width - len(label))
-    lines = [part for line in text.split(allow_blank=True) for part in line.wrap(console, width) or [line]]
-    for number, line in enumerate(lines):
-        line.rstrip()
-        before = label if number == 0 else Text(" " * len(label))
-        console.print(Text.assemble(before, line), soft_wrap=True)
 
 
 def _print_stages(console: Console, answer: Explanation) -> None:
@@ -66,7 +51,7 @@ def _print_stages(console: Console, answer: Explanation) -> None:
         name = Text(one.stage, style="bold" if one.stage == answer.stage else "dim")
         status = (f"{words.sign(one.status)} {one.status}", COLOURS.get(one.status, ""))
         stages.append(Text.assemble(name, " ", status))
-    _print(console, Text("   ").join(stages))
+    print_wrapped(console, Text("   ").join(stages), _INDENT)
 
 
 def _print_facts(console: Console, answer: Explanation) -> None:
@@ -74,7 +59,7 @@ def _print_facts(console: Console, answer: Explanation) -> None:
     if facts:
         console.print()
     for label, value in facts:
-        _print_beside(console, Text(f"  {label:<10}", style="dim"), Text(value))
+        print_wrapped(console, Text(value), Text(f"  {label:<10}", style="dim"))
 
 
 def _facts(answer: Explanation) -> list[tuple[str, str]]:
@@ -118,13 +103,13 @@ def resources_shown(resources: dict[str, Any]) -> str:
 def _print_quarantined(console: Console, reasons: list[str]) -> None:
     for reason in reasons:
         console.print()
-        _print(console, Text("Put aside, because it cannot be used:", style="bold red"))
-        _print(console, Text(reason), 2 * _INDENT)
+        print_wrapped(console, Text("Put aside, because it cannot be used:", style="bold red"), _INDENT)
+        print_wrapped(console, Text(reason), 2 * _INDENT)
 
 
 def _print_log(console: Console, log: LogEnd) -> None:
     console.print()
-    _print(console, Text.assemble("The end of ", (log.path, "bold"), style=""))
+    print_wrapped(console, Text.assemble("The end of ", (log.path, "bold"), style=""), _INDENT)
     for line in log.lines:
         console.print(Text(f"  │ {line}", style="dim"), soft_wrap=True)
 
@@ -133,9 +118,9 @@ def _print_steps(console: Console, steps: list[Step]) -> None:
     if not steps:
         return
     console.print()
-    _print(console, Text("What you can do", style="bold"))
+    print_wrapped(console, Text("What you can do", style="bold"), _INDENT)
     for step in steps:
-        _print(console, Text(step.text), 2 * _INDENT)
+        print_wrapped(console, Text(step.text), 2 * _INDENT)
         if step.command:
             # never wrapped: it is there to be copied
             console.print(Text(f"      {step.command}", style="cyan"), soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from heliograph.state.failure_words import MEANINGS as FAILURES
-from heliograph.words import duration, moment, one_line, printable, rough, size, until
+from heliograph.words import duration, moment, one_line, printable, rough, since_s, size, until
 
 __all__ = [
     "ATTENTION",
@@ -22,6 +22,7 @@ __all__ = [
     "rough",
     "short_checkpoint",
     "sign",
+    "since_s",
     "size",
     "tick",
     "until",

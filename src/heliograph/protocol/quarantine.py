@@ -3,6 +3,7 @@
     state/quarantine/20260131T090500123Z-EXPERIMENT-.training_complete/
         content      the bytes as they were found (none where they could not be read)
         reason.json  path, reason, when, sha256
+    state/quarantine/released/                      entries that somebody has taken out again
 
 The original stays where it is: it belongs to whoever wrote it, and the watcher may not be allowed to move it.
 A corrected file has other content and is taken up at once.
@@ -24,6 +25,7 @@ from heliograph.files import read_untrusted, write_atomic
 from heliograph.names import iso
 
 _MOST_REASON = 1 << 20
+RELEASED = "released"
 
 
 class Reason(Struct, frozen=True):
@@ -73,13 +75,25 @@ def _make_entry(drive: Drive, path: Path, reason: Reason) -> Path:
     return folder
 
 
-def list_quarantine(drive: Drive) -> list[Kept]:
-    """List what is kept aside, oldest first; an entry without a readable reason is listed with that fact."""
+def list_quarantine(drive: Drive, *, released: bool = False) -> list[Kept]:
+    """List what is kept aside, oldest first; an entry without a readable reason is listed with that fact.
+
+    `released` asks for what was taken out again. A symbolic link is no entry: others may write here.
+    """
     entries = []
-    for folder in sorted(p for p in drive.quarantine.iterdir() if p.is_dir()):
+    for folder in _entries(drive.released if released else drive.quarantine):
         try:
             reason = msgspec.json.decode(read_untrusted(folder / "reason.json", _MOST_REASON), type=Reason)
         except (OSError, msgspec.DecodeError):
             reason = Reason(str(folder), "the reason could not be read", "", "")
         entries.append(Kept(folder.name, reason))
     return entries
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(one.name for one in entries if one.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in names if name != RELEASED]

@@ -154,20 +154,6 @@ def _end_of_stream(file: gzip.GzipFile, most_lines: int) -> tuple[list[bytes], i
     return list(kept), size - held
 
 
-def read_on(drive: Drive, path: Path, offset: int, most: int = _MOST_END) -> bytes:
-    """Read what has come since `offset`. A file that has become shorter is read anew from its beginning by
-    whoever asks; see `log_size`. Raises OSError."""
-    with open_log(drive, path) as file:
-        file.seek(offset)
-        return file.read(most)
-
-
-def log_size(drive: Drive, path: Path) -> int | None:
-    """Return how long a log is now; None where that is not told without unpacking it. Raises OSError."""
-    with open_log(drive, path) as file:
-        return None if isinstance(file, gzip.GzipFile) else os.fstat(file.fileno()).st_size
-
-
 def harmless_ends(drive: Drive, paths: list[Path], most_lines: int) -> list[LogEnd]:
     """Read the ends of logs for an explanation: harmless, secrets masked; what cannot be read says so."""
     ends = []
