@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HELP = "Show what was put aside because it could not be used, and why; have it looked at again."
 EXAMPLES = """\
   heliograph quarantine                     list what was put aside
-  heliograph quarantine show exp_01         one entry: reason, place, content; a unique part of its name will do
+  heliograph quarantine show exp_01         one entry; a part of its name that no other has will do
   heliograph quarantine show NAME --raw     its content, byte for byte
   heliograph quarantine release NAME        have it looked at again, as if it had never been seen
   heliograph quarantine --json              any of these for a script

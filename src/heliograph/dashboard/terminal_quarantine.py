@@ -1,4 +1,4 @@
-"""`heliograph quarantine`: entries as people read them, whatever their bytes would like to do to a terminal."""
+"""`heliograph quarantine`: entries as people read them, whatever their bytes would do to a terminal."""
 
 from __future__ import annotations
 
@@ -86,11 +86,9 @@ def print_list(console: Console, kept: Sequence[Kept], now: datetime) -> None:
         print_wrapped(console, Text(words.one_line(one.reason.reason)), 2)
         console.print()
     count = "1 entry" if len(kept) == 1 else f"{len(kept)} entries"
-    console.print(Text(f"{count}.  heliograph quarantine show NAME      what was found"), soft_wrap=True)
-    indent = " " * (len(count) + 3)
-    console.print(
-        Text(f"{indent}heliograph quarantine release NAME   have it looked at again"), soft_wrap=True
-    )
+    console.print(f"{count}. What was found, and how to have one looked at again:")
+    for verb in ("show", "release"):
+        console.print(Text(f"  heliograph quarantine {verb} NAME", style="cyan"))
 
 
 def _when(at: str, now: datetime) -> str:

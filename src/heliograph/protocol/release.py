@@ -148,15 +148,8 @@ def _release_signal(drive: Drive, entry: Entry, post: Post) -> Released:
     put_back, why = _put_back(drive, entry, kind, experiment)
     reason = entry.kept.reason
     post(ReleaseRequested(experiment=experiment, stage=kind.stage, path=reason.path, sha256=reason.sha256))
-    return _released(
-        entry,
-        experiment,
-        put_back,
-        [
-            why,
-            "The watcher looks at it as if it had never been seen, and puts it aside again if it is as wrong.",
-        ],
-    )
+    then = "The watcher looks at it as if never seen, and puts it aside again if it is still wrong."
+    return _released(entry, experiment, put_back, [why, then])
 
 
 def _put_back(drive: Drive, entry: Entry, kind: SignalKind, experiment: str) -> tuple[str | None, str]:
@@ -182,7 +175,7 @@ def _put_back(drive: Drive, entry: Entry, kind: SignalKind, experiment: str) -> 
     return shown, f"{shown} was put back: nothing stood there any more."
 
 
-def _release_folder(drive: Drive, entry: Entry, post: Post) -> Released:
+def _release_folder(_: Drive, entry: Entry, post: Post) -> Released:
     """A folder whose name is no name is only told of again, unless it was renamed."""
     reason = entry.kept.reason
     label = safe_label(PurePosixPath(reason.path).name)
