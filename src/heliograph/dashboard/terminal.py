@@ -22,6 +22,8 @@ COLOURS = {
     "queued": "blue",
     "waiting": "dim",
     "completed": "green",
+    "cancelled": "magenta",
+    "held": "bold yellow",
 }
 _LEVELS = {"live": "green", "old": "yellow", "alarm": "bold red"}
 _COLUMNS_OF_RESULTS = 4
@@ -101,9 +103,12 @@ def _print_row(console: Console, row: Row) -> None:
     if row.accuracy:
         heading.append(f"  {row.accuracy.metric} {row.accuracy.shown}", style="dim")
     console.print(heading)
+    if row.quarantined:
+        count = "1 signal was" if row.quarantined == 1 else f"{row.quarantined} signals were"
+        console.print(Text(f"  ! {count} put aside: heliograph why {row.name}", style="bold red"))
     for stage in row.stages:
         console.print(_stage_line(stage), no_wrap=True, overflow="ellipsis")
-        for said in (words.one_line(stage.message or ""), stage.again):
+        for said in (words.one_line(stage.message or ""), stage.again, stage.asked):
             if said:
                 console.print(Text(f"      {said}"), no_wrap=True, overflow="ellipsis")
         if stage.log_path and stage.status == "failed":
@@ -114,7 +119,7 @@ def _stage_line(stage: StageShown) -> Text:
     when = f"{stage.headline.label} {stage.headline.shown}".strip() if stage.headline else ""
     line = Text.assemble(
         f"  {stage.stage:<12}",
-        (f"{stage.sign} {stage.status:<10}", COLOURS.get(stage.status, "")),
+        (f"{stage.sign} {stage.word:<10}", COLOURS.get(stage.word, "")),
         f"{when:<19}",
         (f"{stage.took or '':>10}  ", "dim"),
     )
@@ -129,10 +134,10 @@ def _stage_line(stage: StageShown) -> Text:
 
 def _print_details(console: Console, stage: StageShown) -> None:
     console.print()
-    heading = _heading(stage.stage, stage.status)
+    heading = _heading(stage.stage, stage.word)
     heading.append(f"  {stage.percent} %" if stage.percent is not None else "")
     console.print(_indented(heading, 2))
-    for said in (stage.message, stage.failure, stage.again):
+    for said in (stage.message, stage.failure, stage.again, stage.asked):
         if said:
             console.print(_indented(Text(said), 4))
     facts = [(moment.label, moment.shown) for moment in stage.moments]

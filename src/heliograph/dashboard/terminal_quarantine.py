@@ -92,7 +92,7 @@ def print_list(console: Console, kept: Sequence[Kept], now: datetime) -> None:
 
 
 def _when(at: str, now: datetime) -> str:
-    """Write when it was put aside; nothing where the reason, which anybody may have written, tells no time."""
+    """Write when it was put aside. What anybody may have written may be no time; it is shown as it is."""
     try:
         return f"{words.moment(at, now)} UTC, {words.rough(max(0.0, words.since_s(at, now) or 0.0))} ago"
     except ValueError:

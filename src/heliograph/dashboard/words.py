@@ -31,7 +31,16 @@ __all__ = [
 ATTENTION = ("failed", "running", "queued", "waiting", "completed")
 """Every status, the one that asks for attention first."""
 
-SIGNS = {"failed": "✗", "running": "▶", "queued": "◷", "waiting": "·", "completed": "✓"}
+SIGNS = {
+    "failed": "✗",
+    "running": "▶",
+    "queued": "◷",
+    "waiting": "·",
+    "completed": "✓",
+    "cancelled": "⊘",
+    "held": "◷",
+}
+"""The sign of every status, and of the words that stand for one where they say more."""
 
 _NUMBER = re.compile(r"([0-9]+)")
 

@@ -42,6 +42,14 @@ class StageView(Struct, kw_only=True):
     """why it waits or failed, in the words of whoever knows"""
     failure_class: str | None = None
     retry_at: str | None = None
+    scheduler_state: str | None = None
+    """the scheduler's last word; HOLD where the cluster does not take the job now"""
+    node: str | None = None
+    restarts: int = 0
+    """how often the scheduler has put the job back into its queue"""
+    cancel_requested_at: str | None = None
+    requested_by: str | None = None
+    """who asked last for a retry or a cancellation"""
     log_path: str | None = None
     mlflow_url: str | None = None
 
@@ -299,6 +307,11 @@ def _job_view(stage: str, jobs: Rows, link: _MlflowLink, before: StageView) -> S
         message=job["pending_reason"] if waits else job["error_message"],
         failure_class=job["failure_class"],
         retry_at=job["not_before"] if waits else job["retry_at"],
+        scheduler_state=job["scheduler_state"],
+        node=job.get("nodes") or job["hostname"],
+        restarts=job.get("restarts") or 0,
+        cancel_requested_at=job.get("cancel_requested_at"),
+        requested_by=job.get("requested_by"),
         log_path=job["log_path"],
         mlflow_url=link.url(job["mlflow_run_id"]),
     )
