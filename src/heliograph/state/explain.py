@@ -198,7 +198,7 @@ def _first(watcher: WatcherFacts, now: datetime) -> list[str]:
         return [f"The watcher ({where}) has been silent for {silent}. {told}", *waits]
     if watcher.inbox_oldest_s > _INBOX_BEHIND_S:
         oldest = rough(watcher.inbox_oldest_s)
-        return [f"The watcher is behind: {watcher.inbox_waiting} events wait, the oldest for {oldest}."]
+        return [f"The watcher is behind: the oldest event in the inbox has waited for {oldest}.", *waits]
     return []
 
 

@@ -91,9 +91,10 @@ def open_log(drive: Drive, path: Path) -> Iterator[OpenLog]:
     except BadSignal:
         raise OSError(errno.EPERM, "leads out of the drive's logs", str(path)) from None
     handle = os.open(inside, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
         if path.suffix != ".gz":
             yield file
             return
