@@ -138,6 +138,10 @@ class Drive:
         return self.state / "quarantine"
 
     @property
+    def released(self) -> Path:
+        return self.quarantine / "released"  # see protocol.quarantine
+
+    @property
     def locks(self) -> Path:
         return self.state / "locks"
 

@@ -153,6 +153,18 @@ class UnknownExperiment(StateError):
     exit_code = 3
 
 
+class CannotRelease(StateError):
+    """{name} cannot be released: {reason}. {remedy}."""
+
+    exit_code = 3
+
+
+class NoLog(StateError):
+    """{what}. {remedy}"""
+
+    exit_code = 3
+
+
 # Executors ------------------------------------------------------------------------------------------
 
 

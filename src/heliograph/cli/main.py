@@ -19,7 +19,7 @@ from heliograph.errors import HeliographError
 VERBS = (
     *("demo", "init"),
     *("train", "watch", "evaluate", "analyse", "job"),
-    *("status", "quarantine", "dashboard"),
+    *("status", "why", "logs", "retry", "cancel", "quarantine", "dashboard"),
     *("mlflow", "sync", "db"),
 )
 _GLOBAL_WITH_VALUE = ("--drive", "--log-level")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import io
-import sys
+
+from heliograph.cli import print_json, tame_output
 
 HELP = "Show where every experiment stands, or all that is known of one."
 EXAMPLES = """\
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         overview = read_drive(snapshots)
     view = find_experiment(overview, args.experiment) if args.experiment else None
     if args.json:
-        _print_json(overview if view is None else view)
+        print_json(overview if view is None else view)
         return 0
     from heliograph.dashboard.experiment import build_experiment
     from heliograph.dashboard.freshness import Pulse
@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.dashboard.reader import Reading
     from heliograph.dashboard.terminal import make_console, print_experiment, print_overview
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that is not UTF-8 loses signs, not the rest
+    tame_output()
     now = utc_now()
     reading = Reading(overview=overview, beat_age_s=Pulse().age_s(overview.watcher, now), read_at=now)
     page = build_overview(reading, Filter(), now)
@@ -48,9 +47,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_experiment(make_console(), build_experiment(reading, view, now), page.drive)
     return 0
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -69,8 +69,16 @@ def judge(
     else:
         level, headline = "live", f"Live. The watcher's last beat was {rough(beat_age_s)} ago."
         memory = "" if watcher.memory_mb is None else f", {watcher.memory_mb:.0f} MB"
-        details = [f"It runs on {_place(watcher)}{memory}.", published]
+        details = [f"It runs on {_place(watcher)}{memory}{_calls(watcher)}.", published]
     return Freshness(level=level, headline=headline, details=details)
+
+
+def _calls(watcher: WatcherView) -> str:
+    """Tell how often Slurm was asked, for those who keep the cluster; nothing where there is no Slurm."""
+    count = watcher.slurm_calls_last_hour
+    if count is None:
+        return ""
+    return f", {count} {'call' if count == 1 else 'calls'} of Slurm in the last hour"
 
 
 def _place(watcher: WatcherView) -> str:

@@ -13,8 +13,9 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -136,10 +137,18 @@ class Reader:
 
 def read_drive(snapshots: Snapshots) -> Overview:
     """Take the newest that is published and read it. Whatever the drive does becomes a HeliographError."""
+    with reading(snapshots):
+        return read_overview(snapshots)
+
+
+@contextmanager
+def reading(snapshots: Snapshots) -> Iterator[None]:
+    """Take the newest that is published, for the block to read it. Whatever the drive does there becomes a
+    HeliographError."""
     try:
         snapshots.drive.read_id()  # an unmounted drive is an empty folder: not the same as an empty drive
         snapshots.refresh()
-        return read_overview(snapshots)
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise DriveUnavailable(folder=snapshots.drive.root, reason=reason) from error

@@ -41,6 +41,8 @@ class StageShown(Struct, frozen=True, kw_only=True):
 
     stage: str
     status: str
+    word: str
+    """the status as it is said: also held, and cancelled"""
     sign: str
     headline: Moment | None
     """the one time that matters in this status"""
@@ -54,6 +56,8 @@ class StageShown(Struct, frozen=True, kw_only=True):
     """when it is tried (again)"""
     failure: str | None
     """what the class of the failure asks for"""
+    asked: str | None
+    """what somebody asked of the watcher: to cancel it, to try it again"""
     job: str | None
     log_path: str | None
     links: list[Link]
@@ -70,7 +74,8 @@ def _show_stage(experiment: str, view: StageView, before: StageView | None, now:
     return StageShown(
         stage=view.stage,
         status=view.status,
-        sign=words.sign(view.status),
+        word=_word(view),
+        sign=words.sign(_word(view)),
         headline=_headline(view, now),
         moments=[m for m in (_moment(view, *pair, now) for pair in _MOMENTS) if m],
         took=_took(view, now),
@@ -78,6 +83,7 @@ def _show_stage(experiment: str, view: StageView, before: StageView | None, now:
         message=_message(view, before),
         again=_again(view, now),
         failure=words.FAILURES.get(view.failure_class or ""),
+        asked=_asked(view, now),
         job=_job(view),
         log_path=words.one_line(view.log_path) if view.log_path else None,
         links=_links(experiment, view),
@@ -123,13 +129,37 @@ def _again(view: StageView, now: datetime) -> str | None:
     return f"{verb} {words.until(view.retry_at, now)}"
 
 
+def _word(view: StageView) -> str:
+    if view.status == "failed" and view.failure_class == "cancelled":
+        return "cancelled"
+    is_held = view.status == "queued" and view.job_id is None and view.scheduler_state == "HOLD"
+    return "held" if is_held else view.status
+
+
+def _asked(view: StageView, now: datetime) -> str | None:
+    """Say what was asked and is not done yet; and who cancelled what is."""
+    who = f" by {words.one_line(view.requested_by)}" if view.requested_by else ""
+    if view.cancel_requested_at and view.status in ("queued", "running"):
+        return f"cancel asked{who}, {words.moment(view.cancel_requested_at, now)}"
+    if not view.requested_by:
+        return None
+    if _word(view) == "cancelled":
+        return f"cancelled{who}"
+    is_due = view.status == "queued" or (view.status in ("failed", "completed") and view.retry_at is not None)
+    return f"retry asked{who}" if is_due else None
+
+
 def _job(view: StageView) -> str | None:
-    """Say which attempt it is, from the second on, and where it runs: attempt 2 · slurm 4711."""
+    """Say which attempt it is, from the second on, and where it runs: attempt 2 · slurm 4711 · node07."""
     parts = []
     if view.attempt is not None and view.attempt > 1:
         parts.append(f"attempt {view.attempt}")
     if view.executor and view.job_id:
         parts.append(f"{words.one_line(view.executor)} {words.one_line(view.job_id)}")
+    if view.node and view.status in ("running", "failed"):
+        parts.append(words.one_line(view.node))
+    if view.restarts:
+        parts.append(f"put back {view.restarts} ×")
     return " · ".join(parts) or None
 
 

@@ -16,12 +16,14 @@ from heliograph.dashboard.freshness import Freshness
 from heliograph.dashboard.overview import OverviewPage, Row
 from heliograph.dashboard.stages import StageShown
 
-_COLOURS = {
+COLOURS = {
     "failed": "bold red",
     "running": "yellow",
     "queued": "blue",
     "waiting": "dim",
     "completed": "green",
+    "cancelled": "magenta",
+    "held": "bold yellow",
 }
 _LEVELS = {"live": "green", "old": "yellow", "alarm": "bold red"}
 _COLUMNS_OF_RESULTS = 4
@@ -75,12 +77,23 @@ def _print_asides(console: Console, reasons: Sequence[str]) -> None:
         console.print(_indented(Text(reason), 2))
 
 
+def print_wrapped(console: Console, text: Text, label: Text | int) -> None:
+    """Print a text beside its label, or so many columns in: further lines stand below its first, and no line
+    ends in spaces."""
+    before = Text(" " * label) if isinstance(label, int) else label
+    width = max(20, console.width - len(before))
+    lines = [part for line in text.split(allow_blank=True) for part in line.wrap(console, width) or [line]]
+    for number, line in enumerate(lines):
+        line.rstrip()
+        console.print(Text.assemble(before if number == 0 else " " * len(before), line), soft_wrap=True)
+
+
 def _indented(text: Text, columns: int) -> Padding:
     return Padding(text, (0, 0, 0, columns), expand=False)
 
 
 def _heading(name: str, status: str) -> Text:
-    return Text.assemble((name, "bold"), "  ", (f"{words.sign(status)} {status}", _COLOURS.get(status, "")))
+    return Text.assemble((name, "bold"), "  ", (f"{words.sign(status)} {status}", COLOURS.get(status, "")))
 
 
 def _print_row(console: Console, row: Row) -> None:
@@ -90,9 +103,12 @@ def _print_row(console: Console, row: Row) -> None:
     if row.accuracy:
         heading.append(f"  {row.accuracy.metric} {row.accuracy.shown}", style="dim")
     console.print(heading)
+    if row.quarantined:
+        count = "1 signal was" if row.quarantined == 1 else f"{row.quarantined} signals were"
+        console.print(Text(f"  ! {count} put aside: heliograph why {row.name}", style="bold red"))
     for stage in row.stages:
         console.print(_stage_line(stage), no_wrap=True, overflow="ellipsis")
-        for said in (words.one_line(stage.message or ""), stage.again):
+        for said in (words.one_line(stage.message or ""), stage.again, stage.asked):
             if said:
                 console.print(Text(f"      {said}"), no_wrap=True, overflow="ellipsis")
         if stage.log_path and stage.status == "failed":
@@ -103,7 +119,7 @@ def _stage_line(stage: StageShown) -> Text:
     when = f"{stage.headline.label} {stage.headline.shown}".strip() if stage.headline else ""
     line = Text.assemble(
         f"  {stage.stage:<12}",
-        (f"{stage.sign} {stage.status:<10}", _COLOURS.get(stage.status, "")),
+        (f"{stage.sign} {stage.word:<10}", COLOURS.get(stage.word, "")),
         f"{when:<19}",
         (f"{stage.took or '':>10}  ", "dim"),
     )
@@ -118,10 +134,10 @@ def _stage_line(stage: StageShown) -> Text:
 
 def _print_details(console: Console, stage: StageShown) -> None:
     console.print()
-    heading = _heading(stage.stage, stage.status)
+    heading = _heading(stage.stage, stage.word)
     heading.append(f"  {stage.percent} %" if stage.percent is not None else "")
     console.print(_indented(heading, 2))
-    for said in (stage.message, stage.failure, stage.again):
+    for said in (stage.message, stage.failure, stage.again, stage.asked):
         if said:
             console.print(_indented(Text(said), 4))
     facts = [(moment.label, moment.shown) for moment in stage.moments]

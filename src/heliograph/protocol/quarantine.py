@@ -3,6 +3,7 @@
     state/quarantine/EXPERIMENT-training_complete-1a2b3c4d/
         content      the bytes as they were found (none where they could not be read)
         reason.json  path, reason, when, sha256
+    state/quarantine/released/                      entries that somebody has taken out again
 
 The original stays where it is: it belongs to whoever wrote it, and the watcher may not be allowed to move it.
 A corrected file has other content and is taken up at once.
@@ -26,6 +27,7 @@ from heliograph.files import make_folder, read_untrusted, write_atomic
 from heliograph.names import iso
 
 _MOST_REASON = 1 << 20
+RELEASED = "released"
 
 
 class Reason(Struct, frozen=True):
@@ -82,13 +84,14 @@ def _make_entry(drive: Drive, path: Path, reason: Reason, digest: str) -> Path:
     return folder
 
 
-def list_quarantine(drive: Drive) -> list[Kept]:
+def list_quarantine(drive: Drive, *, released: bool = False) -> list[Kept]:
     """List what is kept aside, oldest first; an entry without a readable reason is listed with that fact.
 
-    Others can write here too, so all text is made plain: it can be printed.
+    `released` asks for what was taken out again. Others can write here too: a symbolic link is no entry, and
+    all text is made plain, so that it can be printed.
     """
     entries = []
-    for folder in sorted(p for p in drive.quarantine.iterdir() if p.is_dir() and not p.is_symlink()):
+    for folder in _entries(drive.released if released else drive.quarantine):
         try:
             told = msgspec.json.decode(read_untrusted(folder / "reason.json", _MOST_REASON), type=Reason)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -96,3 +99,12 @@ def list_quarantine(drive: Drive) -> list[Kept]:
         made_plain = Reason(**{name: plain(getattr(told, name)) for name in Reason.__struct_fields__})
         entries.append(Kept(plain(folder.name), made_plain))
     return sorted(entries, key=lambda kept: kept.reason.quarantined_at)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(one.name for one in entries if one.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in names if name != RELEASED]

@@ -43,6 +43,14 @@ class StageView(Struct, kw_only=True):
     """why it waits or failed, in the words of whoever knows"""
     failure_class: str | None = None
     retry_at: str | None = None
+    scheduler_state: str | None = None
+    """the scheduler's last word; HOLD where the cluster does not take the job now"""
+    node: str | None = None
+    restarts: int = 0
+    """how often the scheduler has put the job back into its queue"""
+    cancel_requested_at: str | None = None
+    requested_by: str | None = None
+    """who asked last for a retry or a cancellation"""
     log_path: str | None = None
     mlflow_url: str | None = None
 
@@ -163,7 +171,7 @@ class Snapshots:
 
 def read_overview(snapshots: Snapshots) -> Overview:
     """Return every experiment, the one that changed last first."""
-    views = {name: _experiment_view(snapshots, name) for name in _experiments(snapshots)}
+    views = {name: _experiment_view(snapshots, name) for name in experiment_names(snapshots)}
     orphans = []
     for experiment, reason in _quarantined(snapshots):
         if experiment in views:
@@ -181,7 +189,7 @@ def read_overview(snapshots: Snapshots) -> Overview:
 
 def read_experiment(snapshots: Snapshots, name: str) -> ExperimentView:
     """Return one experiment. Raises UnknownExperiment with the nearest names."""
-    known = _experiments(snapshots)
+    known = experiment_names(snapshots)
     if name not in known:
         import difflib
 
@@ -193,7 +201,8 @@ def read_experiment(snapshots: Snapshots, name: str) -> ExperimentView:
     return view
 
 
-def _experiments(snapshots: Snapshots) -> list[str]:
+def experiment_names(snapshots: Snapshots) -> list[str]:
+    """Return every experiment that has a run or a job, the one that changed last first."""
     names = [row["experiment_name"] for row in snapshots.rows("training", "training_runs")]
     for stage in ("evaluation", "analysis"):
         names += [row["experiment_name"] for row in snapshots.rows(stage, "jobs")]
@@ -299,6 +308,11 @@ def _job_view(stage: str, jobs: Rows, link: _MlflowLink, before: StageView) -> S
         message=job["pending_reason"] if waits else job["error_message"],
         failure_class=job["failure_class"],
         retry_at=job["not_before"] if waits else job["retry_at"],
+        scheduler_state=job["scheduler_state"],
+        node=job.get("nodes") or job["hostname"],
+        restarts=job.get("restarts") or 0,
+        cancel_requested_at=job.get("cancel_requested_at"),
+        requested_by=job.get("requested_by"),
         log_path=job["log_path"],
         mlflow_url=link.url(job["mlflow_run_id"]),
     )

