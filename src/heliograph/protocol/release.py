@@ -18,7 +18,7 @@ from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import BadEvent, BadSignal, CannotRelease, UsageError
 from heliograph.errors import quote as quoted
-from heliograph.files import read_untrusted, write_atomic
+from heliograph.files import make_folder, read_untrusted, write_atomic
 from heliograph.names import is_name
 from heliograph.protocol.events import LARGEST_EVENT, Event, ReleaseRequested, event_path, parse_event
 from heliograph.protocol.quarantine import Kept, list_quarantine, safe_label
@@ -223,7 +223,7 @@ def _parse(entry: Entry) -> Event:
 
 def _move_to_released(drive: Drive, entry: Entry) -> None:
     """Keep the entry, out of the way. The rename is the last step, and has one winner."""
-    drive.released.mkdir(exist_ok=True)
+    make_folder(drive.released)
     target = drive.released / entry.kept.name
     number = 2
     while os.path.lexists(target):
