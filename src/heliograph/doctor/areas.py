@@ -17,6 +17,7 @@ _OF_ROLE: dict[Role, tuple[str, ...]] = {
 
 SILENCE_S = {
     "drive": 8.0,
+    "presence": 8.0,
     "peer": 20.0,
     "slurm": 60.0,
     "job": 60.0,

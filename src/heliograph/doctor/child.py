@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from heliograph.doctor.finding import Area, Context, Finding, Step
-from heliograph.errors import HeliographError
+from heliograph.errors import BadConfig, HeliographError
 
 
 class Begin(Struct, frozen=True, tag="begin"):
@@ -44,7 +44,11 @@ def tell(message: Message) -> None:
 def examine(area: str, context: Context) -> None:
     """Take the steps of an area. What a step cannot do is a finding, too."""
     module: Any = import_module(f"heliograph.doctor.{area}")
-    steps: list[Step] = module.steps(context)
+    try:
+        steps: list[Step] = module.steps(context)
+    except BadConfig as error:
+        tell(Found(Area(area).bad("configuration", str(error), "heliograph doctor watcher")))
+        return
     for step in steps:
         tell(Begin(step.check))
         goes_on = True

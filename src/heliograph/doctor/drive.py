@@ -33,7 +33,7 @@ def steps(context: Context) -> list[Step]:
     drive, role = Drive(context.drive), context.role
     first = [
         Step("mount", lambda: _look_at_mount(drive)),
-        Step("identity", lambda: [_look_at_identity(drive)], needed=True),
+        Step("identity", lambda: [look_at_identity(drive)], needed=True),
         Step("space", lambda: judge_space(probe_space(drive.root))),
         Step("access", lambda: [_look_at_access(drive, role)]),
     ]
@@ -50,7 +50,7 @@ def _look_at_mount(drive: Drive) -> list[Finding]:
     return judge_mount(mount, process)
 
 
-def _look_at_identity(drive: Drive) -> Finding:
+def look_at_identity(drive: Drive) -> Finding:
     try:
         return AREA.ok("identity", drive.read_id())
     except NotADrive:

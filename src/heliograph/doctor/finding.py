@@ -51,6 +51,8 @@ class Context(Struct, frozen=True):
     role: Role = "all"
     seconds: float = 60.0
     """how long hosts are measured against each other, and how long a job is waited for"""
+    drive_answers: bool = True
+    """whether the drive was found to answer; what needs it is left out where it does not"""
 
 
 Look = Callable[[], Iterable[Finding | str]]

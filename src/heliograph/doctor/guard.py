@@ -24,8 +24,10 @@ from heliograph.doctor.finding import Area, Context, Finding
 from heliograph.doctor.mount import mount_again
 from heliograph.mounts import mount_of
 
-_END_S = 2.0
+_CLEAN_UP_S = 2.0
 """how long a child that is told to stop may clean up"""
+_KILLED_S = 0.2
+"""how long a killed child is given to be gone; one that hangs on a dead drive never is"""
 
 
 def examine_guarded(
@@ -44,9 +46,9 @@ def examine_guarded(
             else:
                 yield message.finding
         try:
-            code = process.wait(_END_S)
+            code = process.wait(_CLEAN_UP_S)
         except subprocess.TimeoutExpired:
-            yield _hung(area, "end", _END_S, context)
+            yield _hung(area, "end", _CLEAN_UP_S, context)
             return
         if code != 0:
             yield _broke(area, check, code, errors)
@@ -71,13 +73,13 @@ def _child(area: str, context: Context, errors: IO[bytes]) -> Iterator[subproces
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Tell the child to stop; kill it when it does not; leave it behind when even that does not end it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, wait_s in ((signal.SIGTERM, _CLEAN_UP_S), (signal.SIGKILL, _KILLED_S)):
         if process.poll() is not None:
             break
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_END_S)
+            process.wait(wait_s)
     if process.stdout is not None:
         process.stdout.close()
     if process.returncode is None:

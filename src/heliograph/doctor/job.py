@@ -67,8 +67,9 @@ def build_script(name: str, drive: Drive, settings: StageSettings, report: Path,
             *settings.setup,
             f"test -r {root}/.drive_id || exit {NO_DRIVE}",
             f"test -x {interpreter} || exit {NO_PYTHON}",
-            f"{interpreter} -m heliograph --drive {root} doctor drive python --role ssrde --json >{target}.tmp",
-            f"mv {target}.tmp {target}",
+            f"{interpreter} -m heliograph --drive {root} doctor --role ssrde --json drive python "
+            f">{target}.new",
+            f"mv {target}.new {target}",
             "",
         ]
     )

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import Struct
-
 from heliograph.doctor.finding import Area, Finding
 from heliograph.mounts import Mount
 
@@ -19,13 +17,6 @@ _OFF = ("no", "0", "false", "off")
 _SSHFS_CACHE_S = "20"  # sshfs(1): dcache_timeout
 _NFS_MAJOR_MINOR = (4, 1)
 _MEASURE = "heliograph doctor --peer   # on two hosts at the same time"
-
-
-class SshfsProcess(Struct, frozen=True):
-    """What the command lines of a mount's sshfs and of its ssh say: option, value (empty for a flag)."""
-
-    sshfs: dict[str, str]
-    ssh: dict[str, str]
 
 
 class Lack(NamedTuple):
@@ -56,22 +47,17 @@ def options_of(argv: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def find_sshfs(mount: Mount, command_lines: Iterable[Sequence[str]]) -> SshfsProcess | None:
-    """Find the sshfs that serves a mount, and its ssh, among the command lines of all processes.
+def find_sshfs(mount: Mount, command_lines: Iterable[Sequence[str]]) -> dict[str, str] | None:
+    """Return the options of the sshfs that serves a mount, from the command lines of all processes; None
+    where it cannot be seen. Options of ssh are among them where they were given by -o.
 
-    The two are told by what is mounted and where; a mount point that was given as a relative path is told by
-    its last part.
+    It is told by what is mounted and where; a mount point given as a relative path is told by its last part.
     """
-    sshfs: dict[str, str] | None = None
-    ssh: dict[str, str] = {}
-    host = mount.source.partition(":")[0]
     for argv in command_lines:
         program = Path(argv[0]).name if argv else ""
         if program in ("sshfs", "mount.sshfs", "mount.fuse.sshfs") and _serves(argv, mount):
-            sshfs = options_of(argv)
-        elif program == "ssh" and host in argv and "sftp" in argv:
-            ssh |= options_of(argv)
-    return None if sshfs is None else SshfsProcess(sshfs, ssh)
+            return options_of(argv)
+    return None
 
 
 def _serves(argv: Sequence[str], mount: Mount) -> bool:
@@ -95,7 +81,7 @@ def command_lines(proc: Path = Path("/proc")) -> list[list[str]]:
 # Judging --------------------------------------------------------------------------------------------
 
 
-def judge_mount(mount: Mount, sshfs: SshfsProcess | None = None) -> list[Finding]:
+def judge_mount(mount: Mount, sshfs: dict[str, str] | None = None) -> list[Finding]:
     """Tell what kind of file system the drive is on, what follows, and what to change."""
     if mount.type == "fuse.sshfs":
         return _judge_sshfs(mount, sshfs)
@@ -107,22 +93,21 @@ def judge_mount(mount: Mount, sshfs: SshfsProcess | None = None) -> list[Finding
     return [AREA.ok("mount", f"{mount.type} on {mount.source}, local to this host")]
 
 
-def _judge_sshfs(mount: Mount, process: SshfsProcess | None) -> list[Finding]:
+def _judge_sshfs(mount: Mount, options: dict[str, str] | None) -> list[Finding]:
     where = f"sshfs from {mount.source}"
     remedy = mount_again(mount)
-    if process is None:
+    if options is None:
         told = f"{where}: the mount table does not show its options, and no sshfs process of it can be seen"
         return [AREA.warn("mount", told, f"{remedy}   # compare with how it is mounted now")]
-    lacks = sshfs_lacks(process)
+    lacks = sshfs_lacks(options)
     if not lacks:
         return [AREA.ok("mount", f"{where}, with the options that are recommended")]
     return [AREA.ok("mount", where), AREA.warn("mount options", _tell(lacks), remedy)]
 
 
-def sshfs_lacks(process: SshfsProcess) -> list[Lack]:
+def sshfs_lacks(options: dict[str, str]) -> list[Lack]:
     """List what a mount by sshfs lacks. Options of ssh may also stand in a configuration file of ssh, which
     cannot be seen from here."""
-    options, ssh = process.sshfs, process.ssh | process.sshfs
     lacks = []
     if "reconnect" not in options:
         lacks.append(
@@ -132,7 +117,7 @@ def sshfs_lacks(process: SshfsProcess) -> list[Lack]:
         late = options.get("dcache_dir_timeout") or options.get("dcache_timeout") or _SSHFS_CACHE_S
         lacks.append(Lack("dir_cache=no", f"what other hosts write is listed up to {late} s late"))
     wished = ("ServerAliveInterval", "ServerAliveCountMax", "ConnectTimeout")
-    if missing := [name for name in wished if name not in ssh]:
+    if missing := [name for name in wished if name not in options]:
         wanted = ",".join(w for w in SSHFS_OPTIONS.split(",") if w.partition("=")[0] in missing)
         lacks.append(Lack(wanted, "a dead connection hangs for minutes (unless ssh_config says so)"))
     if "rename" in options.get("workaround", "").split(":"):

@@ -134,8 +134,8 @@ def judge_settings(values: Mapping[str, str], settings: SlurmSettings, sacct: An
 
 
 def judge_accounting(min_job_age_s: int | None, poll_every_s: float, sacct: Answer | None) -> Finding:
-    """Without accounting a job is forgotten MinJobAge after its end (0: never). The watcher has to have looked
-    by then, and while nothing changes it waits for three of its poll intervals."""
+    """Without accounting a job is forgotten MinJobAge after its end (0: never). The watcher has to have
+    looked by then, and while nothing changes it waits for three of its poll intervals."""
     if sacct is not None:
         if sacct.returncode == 0:
             return AREA.ok("accounting", "sacct answers: how a job ended is known for good")
