@@ -3,7 +3,8 @@
     with SshfsLab(tmp_path) as lab:
         here, there = lab.mount("here"), lab.mount("there", options="reconnect")
 
-Every mount is a host of its own as far as caches go: its sshfs, ssh and sftp-server are its own. Needs root (sshd separates privileges), /dev/fuse, and the packages of docs/install.md.
+Every mount is a host of its own as far as caches go: its sshfs, ssh and sftp-server are its own. Needs root
+(sshd separates privileges), /dev/fuse, and the packages of docs/install.md.
 """
 
 from __future__ import annotations

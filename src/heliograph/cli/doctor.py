@@ -91,7 +91,8 @@ def _on_terminal(areas: list[str], context: Context) -> list[Finding]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that is not UTF-8 loses signs, not the rest
     console = make_console()
-    console.print(f"heliograph {__version__}  {context.drive}  host {host_name()}, role {context.role}")
+    where = f"heliograph {__version__}  {context.drive}  host {host_name()}, role {context.role}"
+    console.print(where, soft_wrap=True)
     found: list[Finding] = []
     with console.status("…") as status:  # shows nothing where there is no terminal
         for area, findings in examine_host(areas, context, lambda a, check: status.update(f"{a}: {check}")):

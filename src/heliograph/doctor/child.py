@@ -47,7 +47,7 @@ def examine(area: str, context: Context) -> None:
     try:
         steps: list[Step] = module.steps(context)
     except BadConfig as error:
-        tell(Found(Area(area).bad("configuration", str(error), "heliograph doctor watcher")))
+        tell(Found(Area(area).from_error("configuration", error)))
         return
     for step in steps:
         tell(Begin(step.check))
@@ -68,7 +68,7 @@ def _findings(area: str, step: Step, context: Context) -> Iterator[Finding]:
             else:
                 tell(Begin(told))
     except HeliographError as error:
-        yield Area(area).bad(step.check, str(error), "")
+        yield Area(area).from_error(step.check, error)
     except OSError as error:
         told = f"{error.filename or context.drive}: {error.strerror or error}"
         yield Area(area).bad(step.check, told, "Mend that first; what depends on it is not known.")

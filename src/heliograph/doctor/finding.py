@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from heliograph.errors import HeliographError
+
 Verdict = Literal["bad", "warn", "ok", "skipped"]
 Role = Literal["wild_west", "ssrde", "monitoring", "all"]
 
@@ -39,6 +41,11 @@ class Area(Struct, frozen=True):
 
     def bad(self, check: str, told: str, remedy: str) -> Finding:
         return Finding(self.name, check, "bad", told, remedy)
+
+    def from_error(self, check: str, error: HeliographError) -> Finding:
+        """Tell an error: its message names file, field and value, and ends with what to do."""
+        remedy = str(error.facts.get("remedy", ""))
+        return self.bad(check, str(error).removesuffix(remedy).rstrip(" ."), remedy)
 
     def skipped(self, check: str, told: str, remedy: str = "") -> Finding:
         return Finding(self.name, check, "skipped", told, remedy)

@@ -52,6 +52,7 @@ def build_script(name: str, drive: Drive, settings: StageSettings, report: Path,
     words += [("constraint", asked.constraint), ("exclude", asked.exclude)]
     directives = [f"#SBATCH --{option}={value}" for option, value in words if value]
     root, interpreter, target = (shlex.quote(str(path)) for path in (drive.root, python, report))
+    command = f"{interpreter} -m heliograph --drive {root} doctor --role ssrde --json drive python"
     return "\n".join(
         [
             "#!/bin/bash",
@@ -67,8 +68,7 @@ def build_script(name: str, drive: Drive, settings: StageSettings, report: Path,
             *settings.setup,
             f"test -r {root}/.drive_id || exit {NO_DRIVE}",
             f"test -x {interpreter} || exit {NO_PYTHON}",
-            f"{interpreter} -m heliograph --drive {root} doctor --role ssrde --json drive python "
-            f">{target}.new",
+            f"{command} >{target}.new",
             f"mv {target}.new {target}",
             "",
         ]
@@ -109,8 +109,8 @@ def _wait(
         if (found := read_report(report)) is not None:
             yield from judge_report(found)
             return
-        if last is not None and last.state.is_over:
-            break
+        if last is not None and last.state.is_over and last.exit_code != 0:
+            break  # after a good end the report is on its way, however late this host sees it
         if time.monotonic() >= next_poll_at:
             with contextlib.suppress(PollFailed):
                 last = executor.poll({job_id: name}).get(job_id, last)

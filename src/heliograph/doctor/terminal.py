@@ -50,9 +50,11 @@ def print_summary(console: Console, findings: Sequence[Finding]) -> None:
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     sign, style = _SIGNS[worst(findings)]
     console.print(Text.assemble("\n", (f"{sign} {told or 'nothing was looked at'}", style)))
+    told_already: set[str] = set()  # a broken watcher.yaml is found by every area that reads it
     for verdict in ("bad", "warn"):
         for finding in findings:
-            if finding.verdict == verdict:
+            if finding.verdict == verdict and finding.told not in told_already:
+                told_already.add(finding.told)
                 _print_in_full(console, finding)
 
 

@@ -85,18 +85,12 @@ def _problem(check: str, read: Callable[[], object]) -> Finding | None:
     try:
         read()
     except BadInput as error:
-        return judge_bad_input(check, error)
+        return AREA.from_error(check, error)
     return None
 
 
-def judge_bad_input(check: str, error: BadInput) -> Finding:
-    """An error names file, field and value; what it says to do is the remedy."""
-    remedy = str(error.facts["remedy"])
-    return AREA.bad(check, str(error).removesuffix(remedy).rstrip(" ."), remedy)
-
-
 def judge_no_datasets(error: BadInput) -> Finding:
-    finding = judge_bad_input("data sets", error)
+    finding = AREA.from_error("data sets", error)
     return AREA.warn(finding.check, f"{finding.told}; every evaluation would fail", finding.remedy)
 
 
