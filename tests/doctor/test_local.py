@@ -143,6 +143,16 @@ def test_ctrl_c_ends_it_and_takes_away_what_was_written(whole_drive: Drive) -> N
     assert everything_below(whole_drive.root) == before
 
 
+def test_one_that_is_killed_leaves_nothing_behind_either(whole_drive: Drive) -> None:
+    """Its child finds that nobody listens any more."""
+    before = everything_below(whole_drive.root)
+    process = start_doctor(whole_drive.root, "--peer", "--seconds", "600")
+    wait_until(lambda: any(whole_drive.doctor.glob("*.peer/listed/*.json")), "the peer has written a note")
+    process.kill()
+    process.communicate()
+    wait_until(lambda: everything_below(whole_drive.root) == before, "the child has cleaned up")
+
+
 def test_an_examination_that_breaks_is_a_finding(whole_drive: Drive) -> None:
     (finding,) = examine_guarded("no_such_area", Context(str(whole_drive.root)), 20.0)
     assert finding.verdict == "bad"

@@ -21,9 +21,10 @@ from heliograph.errors import BadConfig, HeliographError
 
 
 class Begin(Struct, frozen=True, tag="begin"):
-    """A step begins, or goes on."""
+    """A step begins, or goes on; it may say nothing for so long, or for as long as its area says."""
 
     check: str
+    silence_s: float | None = None
 
 
 class Found(Struct, frozen=True, tag="found"):
@@ -50,7 +51,7 @@ def examine(area: str, context: Context) -> None:
         tell(Found(Area(area).from_error("configuration", error)))
         return
     for step in steps:
-        tell(Begin(step.check))
+        tell(Begin(step.check, step.silence_s))
         goes_on = True
         for finding in _findings(area, step, context):
             goes_on = goes_on and finding.verdict in ("ok", "warn")
@@ -66,7 +67,7 @@ def _findings(area: str, step: Step, context: Context) -> Iterator[Finding]:
             if isinstance(told, Finding):
                 yield told
             else:
-                tell(Begin(told))
+                tell(Begin(told, step.silence_s))
     except HeliographError as error:
         yield Area(area).from_error(step.check, error)
     except OSError as error:

@@ -74,6 +74,8 @@ class Step(NamedTuple):
     check: str
     look: Look
     needed: bool = False
+    silence_s: float | None = None
+    """how long it may say nothing, where that is longer than its area's other steps"""
 
 
 def worst(findings: Sequence[Finding]) -> Verdict:

@@ -35,13 +35,13 @@ def examine_guarded(
 ) -> Iterator[Finding]:
     """Give each finding of an area as it comes; a step that is silent for `silence_s` is a finding itself."""
     with tempfile.TemporaryFile() as errors, _child(area, context, errors) as process:
-        check = "start"
+        check, allowed_s = "start", silence_s
         for message in _messages(process, silence_s):
             if message is None:
-                yield _hung(area, check, silence_s, context)
+                yield _hung(area, check, allowed_s, context)
                 return
             if isinstance(message, Begin):
-                check = message.check
+                check, allowed_s = message.check, message.silence_s or silence_s
                 on_begin(check)
             else:
                 yield message.finding
@@ -91,11 +91,11 @@ def _messages(process: subprocess.Popen[bytes], silence_s: float) -> Iterator[Me
     if process.stdout is None:
         return
     decoder = msgspec.json.Decoder(Begin | Found)
-    waiting = b""
+    waiting, allowed_s = b"", silence_s
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
-            if not selector.select(silence_s):
+            if not selector.select(allowed_s):
                 yield None
                 return
             chunk = os.read(process.stdout.fileno(), 1 << 16)
@@ -103,7 +103,10 @@ def _messages(process: subprocess.Popen[bytes], silence_s: float) -> Iterator[Me
                 return
             *lines, waiting = (waiting + chunk).split(b"\n")
             for line in lines:
-                yield decoder.decode(line)
+                message = decoder.decode(line)
+                if isinstance(message, Begin):
+                    allowed_s = message.silence_s or silence_s
+                yield message
 
 
 def _hung(area: str, check: str, silence_s: float, context: Context) -> Finding:

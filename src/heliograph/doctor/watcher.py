@@ -38,7 +38,8 @@ def steps(context: Context) -> list[Step]:
         Step("inbox", lambda: [judge_inbox(probe_inbox(drive), read_holder(drive) is not None)]),
         Step("quarantine", lambda: [judge_quarantine([kept.name for kept in list_quarantine(drive)])]),
         Step("published", lambda: [judge_published(probe_published(drive), utc_now())]),
-        Step("databases", lambda: _look_at_databases(drive)),
+        # applies the whole journal anew
+        Step("databases", lambda: _look_at_databases(drive), silence_s=600.0),
     ]
 
 
