@@ -157,6 +157,11 @@ class Drive:
         return self.state / "scripts"
 
     @property
+    def doctor(self) -> Path:
+        """Where `heliograph doctor` tries the drive out; there only as long as it runs."""
+        return self.state / "doctor"
+
+    @property
     def mlflow_database(self) -> Path:
         return self.state / "mlflow.db"
 

@@ -25,6 +25,9 @@ class Mount(msgspec.Struct, frozen=True):
     type: str
     source: str
     options: str
+    """of the file system itself, as `vers=4.2` of NFS"""
+    flags: str = ""
+    """of this mount of it, as `ro`"""
 
     @property
     def is_network(self) -> bool:
@@ -37,14 +40,14 @@ def _unescape(text: str) -> str:
 
 
 def parse_mounts(text: str) -> list[Mount]:
-    """Parse /proc/self/mountinfo: mount point is field 5, type, source and options follow ` - `."""
+    """Parse /proc/self/mountinfo: mount point and flags are fields 5 and 6, the rest follows ` - `."""
     mounts = []
     for line in text.splitlines():
         before, separator, after = line.partition(" - ")
         left, right = before.split(" "), after.split(" ")
         if separator and len(left) >= 6 and len(right) >= 2:
             options = right[2] if len(right) > 2 else ""
-            mounts.append(Mount(_unescape(left[4]), right[0], _unescape(right[1]), options))
+            mounts.append(Mount(_unescape(left[4]), right[0], _unescape(right[1]), options, left[5]))
     return mounts
 
 

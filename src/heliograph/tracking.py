@@ -13,6 +13,7 @@ import base64
 import http.client
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -37,6 +38,7 @@ _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
 _LARGEST_ANSWER = 16 << 20
 _PARENT_TAG = "mlflow.parentRunId"
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+-]{0,40}")
 
 
 class Metric(Struct, frozen=True):
@@ -81,6 +83,14 @@ class Mlflow:
             return False
         finally:
             connection.close()
+
+    def version(self) -> str:
+        """Return the server's version."""
+        status, raw = self._exchange("GET", "/version", None, {})
+        text = raw.decode("utf-8", "replace").strip()
+        if status != 200 or not _VERSION.fullmatch(text):
+            raise TrackingError(uri=self.uri, reason=f"it answered {status} to /version: {text[:100]!a}")
+        return text
 
     def experiment_id(self, name: str) -> str:
         """Return the id of the experiment `name`, made if missing; several may make it at once."""
@@ -181,12 +191,18 @@ class Mlflow:
     def _request(
         self, method: str, path: str, body: bytes | IO[bytes] | None, headers: Mapping[str, str]
     ) -> Any:
+        return _parse_answer(self.uri, *self._exchange(method, path, body, headers))
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | IO[bytes] | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Ask, and return the answer's status and content."""
         connection = self._connect()
         try:
             address = self._parts.path.rstrip("/") + path
             connection.request(method, address, body, {**self._headers, **headers})
             with connection.getresponse() as answer:
-                return _parse_answer(self.uri, answer.status, answer.read(_LARGEST_ANSWER))
+                return answer.status, answer.read(_LARGEST_ANSWER)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise TrackingError(uri=self.uri, reason=_reason(error, self.timeout_s)) from None
         finally:

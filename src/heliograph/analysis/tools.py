@@ -39,16 +39,19 @@ class Tools(Struct, frozen=True):
 def find_tools(environ: Mapping[str, str], beside: Path | None = None) -> Tools:
     """Find Rscript on the PATH; DuckDB and WeasyPrint by HELIOGRAPH_DUCKDB and HELIOGRAPH_WEASYPRINT, else
     `beside` (this interpreter's folder), else on the PATH. Raises MissingPart."""
-    beside = Path(sys.executable).parent if beside is None else beside
     rscript = shutil.which("Rscript", path=environ.get("PATH"))
     if rscript is None:
         raise MissingPart(part="R (Rscript)", needed_for="the analysis", remedy=f"On Debian: {_APT}")
     return Tools(
-        rscript, _find("duckdb", "Parquet", environ, beside), _find("weasyprint", "PDF", environ, beside)
+        rscript,
+        find_program("duckdb", "Parquet", environ, beside),
+        find_program("weasyprint", "PDF", environ, beside),
     )
 
 
-def _find(name: str, kind: str, environ: Mapping[str, str], beside: Path) -> str:
+def find_program(name: str, kind: str, environ: Mapping[str, str], beside: Path | None = None) -> str:
+    """Find DuckDB or WeasyPrint as `find_tools` does. Raises MissingPart."""
+    beside = Path(sys.executable).parent if beside is None else beside
     named = environ.get(f"HELIOGRAPH_{name.upper()}")
     if named:
         found = shutil.which(named)
@@ -60,6 +63,14 @@ def _find(name: str, kind: str, environ: Mapping[str, str], beside: Path) -> str
     return found
 
 
+def basic_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what of our environment R sees, and what it sees instead."""
+    kept = {
+        name: value for name, value in environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)
+    }
+    return kept | {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
+
+
 def build_environment(
     environ: Mapping[str, str], tools: Tools, drive: Drive, attempt: Attempt
 ) -> dict[str, str]:
@@ -68,12 +79,7 @@ def build_environment(
     R puts its own libraries into LD_LIBRARY_PATH, and a Python that it starts would load them; so R is told
     what was there before, for its children.
     """
-    kept = {
-        name: value for name, value in environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)
-    }
-    return kept | {
-        "TZ": "UTC",
-        "LC_ALL": "C.UTF-8",
+    return basic_environment(environ) | {
         "SHARED_DRIVE": str(drive.root),
         "HELIOGRAPH_EXPERIMENT": attempt.experiment,
         "HELIOGRAPH_TOKEN": attempt.token,

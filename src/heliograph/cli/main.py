@@ -2,7 +2,7 @@
 
 A verb's module has HELP, EXAMPLES, add_arguments(parser) and run(args) -> exit code. Exit codes: 0 done,
 1 something unforeseen, 2 wrong use, 3 bad input, 4 drive, 5 state, 6 executor, 7 a part is missing,
-8 MLflow, 9 a stage failed, 130 interrupted.
+8 MLflow, 9 a stage failed, 10 the doctor found something bad, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from heliograph import __version__
 from heliograph.errors import HeliographError
 
 VERBS = (
-    *("demo", "init"),
+    *("demo", "init", "doctor"),
     *("train", "watch", "evaluate", "analyse", "job"),
     *("status", "why", "logs", "retry", "cancel", "quarantine", "dashboard"),
     *("mlflow", "sync", "db"),

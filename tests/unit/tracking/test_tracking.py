@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,12 @@ def test_the_address_of_a_run_names_no_password(mlflow_uri: str) -> None:
 
 
 # Servers that do not serve --------------------------------------------------------------------------
+
+
+def test_the_server_tells_its_version(mlflow_uri: str, dead_uri: str) -> None:
+    assert Mlflow(mlflow_uri).version() == metadata.version("mlflow")
+    with pytest.raises(TrackingError, match="no connection"):
+        Mlflow(dead_uri).version()
 
 
 def test_a_dead_port_is_one_error(dead_uri: str) -> None:
