@@ -24,7 +24,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ import pytest
 
 from heliograph.drive import Drive
 from support import hosts_files as files
-from support.slurm_lab import wait_until
 
 INSTALL = "apt-get install sshfs fuse3 openssh-server openssh-client iproute2"
 _PROGRAMS = ("ip", "nsenter", "unshare", "sshfs", "sshd", "ssh", "ssh-keygen", "mount", "umount")
@@ -92,7 +92,9 @@ class Host:
 
     # Commands ----------------------------------------------------------------------------------------
 
-    def start(self, *argv: str | Path, env: Mapping[str, str] | None = None, **how: Any) -> subprocess.Popen[str]:
+    def start(
+        self, *argv: str | Path, env: Mapping[str, str] | None = None, **how: Any
+    ) -> subprocess.Popen[str]:
         """Start a command on this host. The pid is the command's own."""
         enter = ["nsenter", "--target", str(self.pid), "--net", "--uts", "--mount", "--"]
         words = [*enter, *map(str, argv)]
@@ -116,7 +118,9 @@ class Host:
             process.kill()  # not waited for: it may hang in the drive
             pytest.fail(f"{self.name}: not within {timeout_s:.0f} s: {argv}{self.lab.logs()}")
         if check and process.returncode != 0:
-            pytest.fail(f"{self.name}: {argv} ended with {process.returncode}\n{output}\n{errors}{self.lab.logs()}")
+            pytest.fail(
+                f"{self.name}: {argv} ended with {process.returncode}\n{output}\n{errors}{self.lab.logs()}"
+            )
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def heliograph(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
@@ -146,12 +150,19 @@ class Host:
         """Mount the shared drive, by default with the options that it had before."""
         self.options = options or self.options
         source = f"nas:{self.lab.here}/store"
-        argv = ["sshfs", "-f", source, str(self.lab.here / "drive"), "-F", str(self.lab.folder / "ssh_config")]
+        argv = [
+            "sshfs",
+            "-f",
+            source,
+            str(self.lab.here / "drive"),
+            "-F",
+            str(self.lab.folder / "ssh_config"),
+        ]
         for option in self.options:
             argv += ["-o", option]
         with self.log("sshfs").open("a") as file:
             self.start(*argv, stdout=file, stderr=file)
-        wait_until(self.is_mounted, f"the drive is mounted on {self.name}{self.lab.logs()}")
+        self.lab.wait_until(self.is_mounted, f"the drive is mounted on {self.name}")
 
     def is_mounted(self) -> bool:
         """Look into this host's mount table, which never touches the drive."""
@@ -315,6 +326,14 @@ class HostLab:
         finally:
             self.nas.run("mount", "-o", "remount,bind,rw", self.here / "store")
 
+    def wait_until(self, is_so: Callable[[], bool], what: str, within_s: float = 60) -> None:
+        """Look again and again until it is so; fail the test with `what` and all logs when it never is."""
+        give_up_at = time.monotonic() + within_s
+        while not is_so():
+            if time.monotonic() > give_up_at:
+                pytest.fail(f"not within {within_s:.0f} s: {what}{self.logs()}")
+            time.sleep(0.05)
+
     def logs(self) -> str:
         """Return the last lines of every log, for a failing test to show."""
         texts = []
@@ -352,9 +371,7 @@ class HostLab:
             self._sshd = self.nas.start(
                 "sh", "-c", files.SERVE, sshd, self.folder / "sshd_config", stderr=file
             )
-        wait_until(
-            lambda: "Server listening" in self.nas.log("sshd").read_text(), f"sshd listens{self.logs()}"
-        )
+        self.wait_until(lambda: "Server listening" in self.nas.log("sshd").read_text(), "sshd listens")
 
 
 def _environ() -> dict[str, str]:
@@ -373,7 +390,9 @@ def why_not() -> str | None:
         os.close(os.open("/dev/fuse", os.O_RDWR))
     except OSError as error:
         return f"sshfs needs FUSE: {error}"
-    probe = "ip link add br0 type bridge && ip link add p0 type veth peer name p1 && mount -t tmpfs tmpfs /mnt"
+    probe = (
+        "ip link add br0 type bridge && ip link add p0 type veth peer name p1 && mount -t tmpfs tmpfs /mnt"
+    )
     argv = ["unshare", "--net", "--uts", "--mount", "sh", "-c", probe]
     done = subprocess.run(argv, env=_environ(), capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else f"no namespaces, bridges or mounts here: {done.stderr.strip()}"

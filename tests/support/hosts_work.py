@@ -10,7 +10,6 @@ from pathlib import Path
 from heliograph.state.views import ExperimentView, Snapshots, read_overview
 from support import fake_worker
 from support.hosts import Host, HostLab
-from support.slurm_lab import wait_until
 
 _SUPPORT = Path(__file__).parent
 _WATCHER = """\
@@ -28,7 +27,12 @@ _STAGE = '{{resources: {{time: "00:05:00", mem: 100M, cpus_per_task: 1}}, setup:
 
 
 def lay_out(
-    lab: HostLab, *, executor: str = "local", inotify: str = "auto", sweep_every_s: float = 5, fake: bool = True
+    lab: HostLab,
+    *,
+    executor: str = "local",
+    inotify: str = "auto",
+    sweep_every_s: float = 5,
+    fake: bool = True,
 ) -> None:
     """Make a drive whose watcher is quick; unless told otherwise, stand-ins play the stages' programs."""
     lab.wild_west.heliograph("init")
@@ -71,13 +75,13 @@ def until_completed(lab: HostLab, *experiments: str, within_s: float = 60) -> No
         found = views(lab)
         return all(name in found and found[name].status == "completed" for name in experiments)
 
-    wait_until(is_so, f"{experiments} completed{lab.logs()}", within_s)
+    lab.wait_until(is_so, f"{experiments} completed", within_s)
 
 
 def until_told(host: Host, words: str, log: str = "watch", within_s: float = 60) -> None:
     """Wait until a log of a host says so."""
     file = host.log(log)
-    wait_until(lambda: words in file.read_text(), f"{host.name} tells {words!r}{host.lab.logs()}", within_s)
+    host.lab.wait_until(lambda: words in file.read_text(), f"{host.name} tells {words!r}", within_s)
 
 
 def check_once(lab: HostLab, experiments: Iterable[str]) -> None:
