@@ -1,12 +1,11 @@
 """A training by the hook without a neural network: `python -m support.hook_run EXPERIMENT [WAIT_FOR]`.
 
-It logs three steps, saves a checkpoint, and completes; with WAIT_FOR only when that local file is there. It prints
-what it does as it does it, last `completed` or `waits in FOLDER`.
+It logs three steps, saves a checkpoint, and completes; with WAIT_FOR only when that local file is there. It
+prints what it does as it does it, last `completed` or `waits in FOLDER`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -32,7 +31,7 @@ def main(experiment: str, wait_for: str | None = None) -> None:
             run.log(step=step, loss=1 / step)
         run.save_checkpoint(step=2, save=save)
         print("trained", flush=True)
-        while wait_for is not None and not os.path.exists(wait_for):
+        while wait_for is not None and not Path(wait_for).exists():
             time.sleep(0.05)
         run.complete(save=save)
         print(f"waits in {run.waits_in}" if run.signal is None else "completed", flush=True)

@@ -47,6 +47,8 @@ TUNED = (
     *("ServerAliveInterval=5", "ServerAliveCountMax=2", "ConnectTimeout=5"),
 )
 """the options that we recommend"""
+HANGING = ("dir_cache=no",)
+"""listings are fresh, and a dead server hangs whoever asks it"""
 BRISK = (
     *("reconnect", "dir_cache=no"),
     *("ServerAliveInterval=1", "ServerAliveCountMax=2", "ConnectTimeout=2"),
@@ -326,13 +328,15 @@ class HostLab:
         finally:
             self.nas.run("mount", "-o", "remount,bind,rw", self.here / "store")
 
-    def wait_until(self, is_so: Callable[[], bool], what: str, within_s: float = 60) -> None:
+    def wait_until(
+        self, is_so: Callable[[], bool], what: str, within_s: float = 60, every_s: float = 0.05
+    ) -> None:
         """Look again and again until it is so; fail the test with `what` and all logs when it never is."""
         give_up_at = time.monotonic() + within_s
         while not is_so():
             if time.monotonic() > give_up_at:
                 pytest.fail(f"not within {within_s:.0f} s: {what}{self.logs()}")
-            time.sleep(0.05)
+            time.sleep(every_s)
 
     def logs(self) -> str:
         """Return the last lines of every log, for a failing test to show."""
@@ -383,7 +387,7 @@ def _environ() -> dict[str, str]:
 
 
 def why_not() -> str | None:
-    """Return what keeps hosts from being made on this machine and cannot be installed; None if nothing does."""
+    """Return what keeps hosts from being made here and cannot be installed; None if nothing does."""
     if os.geteuid() != 0:
         return "hosts are network namespaces and mounts, which only root can make"
     try:

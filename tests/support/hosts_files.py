@@ -47,10 +47,15 @@ UserKnownHostsFile {keys}/known_hosts
 GlobalKnownHostsFile /dev/null
 """
 
-# A host keeps what is its own under a path that is the same on every host, as in a real lab. It lives as long as
-# its standard input, so that it ends with whoever made it.
+# A host keeps what is its own under a path that is the same on every host, as in a real lab. It lives as
+# long as its standard input, so that it ends with whoever made it. (hostname(1) refuses the _ of wild_west.)
 HOLDER = """\
-echo "$1" > /proc/sys/kernel/hostname && ip link set lo up && mount --bind "$2/$1" "$2/here" && echo ready && exec cat > /dev/null
+set -e
+echo "$1" > /proc/sys/kernel/hostname
+ip link set lo up
+mount --bind "$2/$1" "$2/here"
+echo ready
+exec cat > /dev/null
 """
 
 SERVE = 'mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec "$0" -D -e -f "$1"'
@@ -75,7 +80,7 @@ def write_ssh_configuration(folder: Path, address: str) -> None:
 def namespace_of(pid: int | str) -> int | None:
     """Return the network namespace of a process as a number; None if the process has ended."""
     try:
-        return os.stat(f"/proc/{pid}/ns/net").st_ino
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
     except OSError:
         return None
 
@@ -90,8 +95,8 @@ def members(namespaces: set[int]) -> list[int]:
 
 
 def end_members(namespaces: set[int]) -> None:
-    """End every process in these namespaces. Whoever hangs in a drive is let go when its sshfs has ended; what is
-    mounted goes with the last process of a host."""
+    """End every process in these namespaces. Whoever hangs in a drive is let go when its sshfs has ended;
+    what is mounted goes with the last process of a host."""
     give_up_at = time.monotonic() + 20
     while (pids := members(namespaces)) and time.monotonic() < give_up_at:
         for pid in pids:

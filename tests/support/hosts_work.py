@@ -1,4 +1,4 @@
-"""What the tests of hosts do on them: a drive with a fast watcher, trainings, and a look at what came of it."""
+"""What the tests of hosts do on them: a drive with a quick watcher, trainings, a look at what came of it."""
 
 from __future__ import annotations
 
@@ -78,10 +78,12 @@ def until_completed(lab: HostLab, *experiments: str, within_s: float = 60) -> No
     lab.wait_until(is_so, f"{experiments} completed", within_s)
 
 
-def until_told(host: Host, words: str, log: str = "watch", within_s: float = 60) -> None:
-    """Wait until a log of a host says so."""
+def until_told(host: Host, words: str, log: str = "watch", *, times: int = 1, within_s: float = 60) -> None:
+    """Wait until a log of a host says so, that many times."""
     file = host.log(log)
-    host.lab.wait_until(lambda: words in file.read_text(), f"{host.name} tells {words!r}", within_s)
+    host.lab.wait_until(
+        lambda: file.read_text().count(words) >= times, f"{host.name} tells {words!r}", within_s
+    )
 
 
 def check_once(lab: HostLab, experiments: Iterable[str]) -> None:

@@ -1,5 +1,5 @@
-"""Python imports this at its start where PYTHONPATH names this folder: jobs then run support.fake_worker in place of
-the stages' own programs, while everything else is the real thing."""
+"""Python imports this at its start where PYTHONPATH names this folder: jobs then run support.fake_worker in
+place of the stages' own programs, while everything else is the real thing."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ if "job" not in sys.orig_argv and {"evaluate", "analyse"} & {*sys.orig_argv}:
         from support.fake_worker import main
 
         code = main()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - this is the process's main
         traceback.print_exc()
     finally:
         sys.stdout.flush()
