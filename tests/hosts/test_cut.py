@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import pytest
 from support.hosts import HANGING, HostLab
 from support.hosts_work import (
     check_once,
+    end,
     fake_folder,
     lay_out,
     starts,
@@ -27,11 +27,6 @@ DOES_NOT_ANSWER = "does not answer"
 TRIED_AGAIN = "it is tried again"
 """what every word of a drive that is ill ends with"""
 ANSWERS_AGAIN = "the drive answers again"
-
-
-def end(watch: subprocess.Popen[str]) -> None:
-    watch.send_signal(signal.SIGTERM)
-    assert watch.wait(60) == 0
 
 
 def test_before_the_signal(lab: HostLab) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from support.hosts import HostLab
-from support.hosts_work import check_once, lay_out, train, until_completed, until_told
+from support.hosts_work import check_once, end, lay_out, train, until_completed, until_told
 
 # Counts what watchdog reports below the inbox until a listing shows the other host's last file; then writes a
 # file itself, for an observer that reports nothing at all would be no observer.
@@ -60,6 +60,5 @@ def test_a_watcher_that_trusts_file_events_finds_the_signal_by_listing(lab: Host
         until_told(lab.ssrde, "watching")
         train(lab.wild_west, "e1")
         until_completed(lab, "e1")
-        watch.terminate()
-        assert watch.wait(30) == 0
+        end(watch)
     check_once(lab, ["e1"])

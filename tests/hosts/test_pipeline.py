@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 
 import pytest
 
 from support.hosts import DEFAULT, TUNED, HostLab
-from support.hosts_work import check_once, lay_out, train, until_completed, until_told
+from support.hosts_work import check_once, end, lay_out, train, until_completed, until_told
 
 EITHER = pytest.mark.parametrize("lab", [TUNED, DEFAULT], ids=["tuned", "default"], indirect=True)
 
@@ -27,6 +26,5 @@ def test_a_model_goes_from_host_to_host(lab: HostLab) -> None:
             ("e1", "e2"), "completed"
         )
         assert status["watcher"]["host"] == "SSRDE"
-        watch.send_signal(signal.SIGTERM)
-        assert watch.wait(30) == 0
+        end(watch)
     check_once(lab, ["e1", "e2"])

@@ -1,7 +1,8 @@
-"""A training by the hook without a neural network: `python -m support.hook_run EXPERIMENT [WAIT_FOR]`.
+"""A training by the hook without a neural network: `python -m support.hook_run EXPERIMENT [FILE FILE]`.
 
-It logs three steps, saves a checkpoint, and completes; with WAIT_FOR only when that local file is there. It
-prints what it does as it does it, last `completed` or `waits in FOLDER`.
+It logs three steps, saves a checkpoint, and completes; with two local files given, it waits for the first
+before it saves and for the second before it completes. It prints how far it is: `begun`, `saved`, and in the
+end `completed` or `waits in FOLDER`.
 """
 
 from __future__ import annotations
@@ -24,15 +25,24 @@ def save(folder: Path) -> None:
     (folder / "config.json").write_text("{}")
 
 
-def main(experiment: str, wait_for: str | None = None) -> None:
+def wait_for(files: list[str]) -> None:
+    """Wait for the next of these files, if any is left."""
+    while files and not Path(files[0]).exists():
+        time.sleep(0.05)
+    del files[:1]
+
+
+def main(experiment: str, *files: str) -> None:
+    waits = list(files)
     config = ExperimentConfig(name=experiment, hook=HookSettings(heartbeat_every_s=0.5))
     with TrainingRun(config, choose_drive(None)) as run:
         for step in (1, 2, 3):
             run.log(step=step, loss=1 / step)
+        print("begun", flush=True)
+        wait_for(waits)
         run.save_checkpoint(step=2, save=save)
-        print("trained", flush=True)
-        while wait_for is not None and not Path(wait_for).exists():
-            time.sleep(0.05)
+        print("saved", flush=True)
+        wait_for(waits)
         run.complete(save=save)
         print(f"waits in {run.waits_in}" if run.signal is None else "completed", flush=True)
 

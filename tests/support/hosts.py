@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -184,14 +184,14 @@ class Host:
             self.mount()
 
     @contextmanager
-    def read_only(self) -> Iterator[None]:
-        """Let this host's mount be read-only for a while."""
-        remount = ["mount", "-o", "remount,bind,ro", str(self.lab.here / "drive")]
-        self.run(*remount)
+    def read_only(self, name: str = "drive") -> Iterator[None]:
+        """Let this host's mount be read-only for a while, once nobody has a file open there to write."""
+        remount = ["mount", "-o", "remount,bind,ro", f"{self.lab.here}/{name}"]
+        self.lab.wait_until(lambda: self.run(*remount, check=False).returncode == 0, "nobody writes there")
         try:
             yield
         finally:
-            self.run(*[word.replace(",ro", ",rw") for word in remount])
+            self.run("mount", "-o", "remount,bind,rw", f"{self.lab.here}/{name}")
 
     # The link ----------------------------------------------------------------------------------------
 
@@ -319,14 +319,9 @@ class HostLab:
         finally:
             filler.unlink()
 
-    @contextmanager
-    def read_only(self) -> Iterator[None]:
+    def read_only(self) -> AbstractContextManager[None]:
         """Let the server's disk be read-only, as Linux makes it after an error of the disk."""
-        self.nas.run("mount", "-o", "remount,bind,ro", self.here / "store")
-        try:
-            yield
-        finally:
-            self.nas.run("mount", "-o", "remount,bind,rw", self.here / "store")
+        return self.nas.read_only("store")
 
     def wait_until(
         self, is_so: Callable[[], bool], what: str, within_s: float = 60, every_s: float = 0.05

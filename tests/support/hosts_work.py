@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from heliograph.state.views import ExperimentView, Snapshots, read_overview
 from support import fake_worker
@@ -45,6 +48,12 @@ def lay_out(
     )
 
 
+def clock_off_by(hours: float) -> dict[str, str]:
+    """The environment of Python programs on a host whose clock is wrong by so much."""
+    modules = f"{_SUPPORT / 'stand_in'}:{_SUPPORT.parent}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
+    return {"CLOCK_SHIFT_S": str(int(hours * 3600)), "PYTHONPATH": modules}
+
+
 def fake_folder(lab: HostLab) -> Path:
     """Where the stand-ins on SSRDE count their starts, and are told what to do."""
     return lab.ssrde.own / "state" / "fake"
@@ -55,10 +64,29 @@ def starts(lab: HostLab) -> list[str]:
     return [line.rpartition(" ")[0] for line in fake_worker.starts(fake_folder(lab))]
 
 
-def train(host: Host, experiment: str, *words: str) -> str:
+def train(host: Host, experiment: str, **how: Any) -> str:
     """Run a training by the hook on a host; return what it printed last."""
-    done = host.run(sys.executable, "-m", "support.hook_run", experiment, *words)
+    done = host.run(sys.executable, "-m", "support.hook_run", experiment, **how)
     return done.stdout.splitlines()[-1]
+
+
+def begin_training(host: Host, experiment: str) -> subprocess.Popen[str]:
+    """Begin a training that saves a checkpoint when `here/state/save` is there, and completes when
+    `here/state/complete` is; what it prints goes to `own/EXPERIMENT.log`."""
+    waits = [str(host.lab.here / "state" / word) for word in ("save", "complete")]
+    with host.log(experiment).open("w") as file:
+        return host.start(sys.executable, "-m", "support.hook_run", experiment, *waits, stdout=file)
+
+
+def let(host: Host, word: str) -> None:
+    """Let whoever waits for `here/state/WORD` on a host go on."""
+    (host.own / "state" / word).touch()
+
+
+def end(watch: subprocess.Popen[str]) -> None:
+    """End a watcher, which takes its time to write down and publish everything."""
+    watch.terminate()
+    assert watch.wait(60) == 0
 
 
 def views(lab: HostLab) -> dict[str, ExperimentView]:

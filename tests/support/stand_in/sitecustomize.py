@@ -1,11 +1,27 @@
-"""Python imports this at its start where PYTHONPATH names this folder: jobs then run support.fake_worker in
-place of the stages' own programs, while everything else is the real thing."""
+"""Python imports this at its start where PYTHONPATH names this folder.
+
+- Where CLOCK_SHIFT_S is set, Python's clock is that far off, the monotonic one aside. (With libfaketime 0.9.10
+  Python 3.11 either fails to sleep, EINVAL, or waits for ever.)
+- Where FAKE_WORKER is set, support.fake_worker plays the stages' own programs; all else is the real thing.
+"""
 
 import os
 import sys
 import traceback
 
-if "job" not in sys.orig_argv and {"evaluate", "analyse"} & {*sys.orig_argv}:
+if "CLOCK_SHIFT_S" in os.environ:
+    import time
+    from datetime import timedelta
+
+    from heliograph import names
+
+    shift_s = int(os.environ["CLOCK_SHIFT_S"])
+    true_time, true_time_ns, true_now = time.time, time.time_ns, names.utc_now
+    time.time = lambda: true_time() + shift_s
+    time.time_ns = lambda: true_time_ns() + shift_s * 10**9
+    names.utc_now = lambda: true_now() + timedelta(seconds=shift_s)
+
+if "FAKE_WORKER" in os.environ and "job" not in sys.orig_argv and {"evaluate", "analyse"} & {*sys.orig_argv}:
     code = 1
     try:
         from support.fake_worker import main
