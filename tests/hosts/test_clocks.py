@@ -19,8 +19,9 @@ from support.hosts_work import (
 )
 
 
-@pytest.mark.parametrize(("wild_west", "ssrde"), [(-3, 5), (3, -5)])
-def test_clocks_that_are_hours_off_do_no_harm(lab: HostLab, wild_west: float, ssrde: float) -> None:
+def test_clocks_that_are_hours_off_do_no_harm(lab: HostLab) -> None:
+    """The evaluation begins eight hours before the training, by what the hosts tell."""
+    wild_west, ssrde = 3, -5
     lay_out(lab)
     with lab.ssrde.serving(env=clock_off_by(ssrde)) as watch:
         until_told(lab.ssrde, "watching")
@@ -31,11 +32,10 @@ def test_clocks_that_are_hours_off_do_no_harm(lab: HostLab, wild_west: float, ss
         assert {one["status"] for one in status["experiments"]} == {"completed"}
         end(watch)
     check_once(lab, ["e1", "e2"])
-    offset = ssrde - wild_west
-    (e1, *_) = views(lab).values()
-    assert e1.training.started_at is not None
-    assert e1.evaluation.started_at is not None
-    assert (e1.training.started_at > e1.evaluation.started_at) == (offset < 0), "the clocks were not off"
+    view = views(lab)["e1"]
+    assert view.training.started_at is not None
+    assert view.evaluation.started_at is not None
+    assert view.evaluation.started_at < view.training.started_at, "the clocks were right"
 
 
 @pytest.mark.xfail(

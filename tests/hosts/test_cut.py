@@ -13,6 +13,7 @@ from support.hosts_work import (
     end,
     fake_folder,
     lay_out,
+    let,
     starts,
     train,
     until_completed,
@@ -54,7 +55,7 @@ def test_between_submission_and_done_signal(lab: HostLab) -> None:
         lab.wait_until(lambda: starts(lab) == ["e1 evaluation"], "the evaluation has begun")
         with lab.ssrde.cut():
             until_told(lab.ssrde, DOES_NOT_ANSWER)
-        (lab.ssrde.own / "state" / "go").touch()
+        let(lab.ssrde, "go")
         until_completed(lab, "e1")
         end(watch)
     check_once(lab, ["e1"])
@@ -107,7 +108,7 @@ def test_a_server_that_hangs_for_a_while_is_told_and_costs_nothing(lab: HostLab)
         lab.wait_until(lambda: starts(lab) == ["e1 evaluation"], "the evaluation has begun")
         with lab.nas.frozen():
             until_told(lab.ssrde, DOES_NOT_ANSWER, within_s=20)
-        (lab.ssrde.own / "state" / "go").touch()
+        let(lab.ssrde, "go")
         until_completed(lab, "e1", within_s=120)
         until_told(lab.ssrde, ANSWERS_AGAIN)
         end(watch)

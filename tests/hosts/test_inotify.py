@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import pytest
-
 from support.hosts import HostLab
 from support.hosts_work import check_once, end, lay_out, train, until_completed, until_told
 
@@ -53,9 +51,8 @@ def test_an_observer_sees_its_own_host_s_writes_and_nobody_else_s(lab: HostLab) 
     assert lab.ssrde.log("observer").read_text().splitlines() == ["watching", "0"]
 
 
-@pytest.mark.parametrize("inotify", ["on", "off"])
-def test_a_watcher_that_trusts_file_events_finds_the_signal_by_listing(lab: HostLab, inotify: str) -> None:
-    lay_out(lab, inotify=inotify)
+def test_a_watcher_that_is_told_to_use_file_events_finds_the_signal_by_listing(lab: HostLab) -> None:
+    lay_out(lab, inotify="on")
     with lab.ssrde.serving() as watch:
         until_told(lab.ssrde, "watching")
         train(lab.wild_west, "e1")

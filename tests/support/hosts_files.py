@@ -54,6 +54,8 @@ set -e
 echo "$1" > /proc/sys/kernel/hostname
 ip link set lo up
 mount --bind "$2/$1" "$2/here"
+echo "127.0.0.1 localhost $1" > "$2/$1/hosts"
+mount --bind "$2/$1/hosts" /etc/hosts
 echo ready
 exec cat > /dev/null
 """

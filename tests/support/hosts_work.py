@@ -15,6 +15,7 @@ from support import fake_worker
 from support.hosts import Host, HostLab
 
 _SUPPORT = Path(__file__).parent
+_MODULES = f"{_SUPPORT / 'stand_in'}:{_SUPPORT.parent}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
 _WATCHER = """\
 executor: {executor}
 publish_every_s: 0.5
@@ -39,24 +40,33 @@ def lay_out(
 ) -> None:
     """Make a drive whose watcher is quick; unless told otherwise, stand-ins play the stages' programs."""
     lab.wild_west.heliograph("init")
-    (lab.ssrde.own / "state" / "fake").mkdir()
+    fake_folder(lab).mkdir()
     modules = f"{_SUPPORT / 'stand_in'}:$PYTHONPATH"
-    setup = f'"export FAKE_WORKER={lab.here}/state/fake PYTHONPATH={modules}"' if fake else ""
+    setup = f'"export FAKE_WORKER={fake_folder(lab)} PYTHONPATH={modules}"' if fake else ""
     stage = _STAGE.format(setup=setup)
     lab.drive.watcher_config.write_text(
         _WATCHER.format(executor=executor, inotify=inotify, sweep_every_s=sweep_every_s, stage=stage)
     )
 
 
+def impatient() -> dict[str, str]:
+    """The environment of a watcher that takes over after 12 s of silence, not 30."""
+    return {"LEASE_WAIT_S": "12", "PYTHONPATH": _MODULES}
+
+
 def clock_off_by(hours: float) -> dict[str, str]:
     """The environment of Python programs on a host whose clock is wrong by so much."""
-    modules = f"{_SUPPORT / 'stand_in'}:{_SUPPORT.parent}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
-    return {"CLOCK_SHIFT_S": str(int(hours * 3600)), "PYTHONPATH": modules}
+    return {"CLOCK_SHIFT_S": str(int(hours * 3600)), "PYTHONPATH": _MODULES}
+
+
+def stopping_before(kind: str, part_of_path: str) -> dict[str, str]:
+    """The environment of a Python program that stops itself (SIGSTOP) before the first such durable step."""
+    return {"STOP_BEFORE": f"{kind} {part_of_path}", "PYTHONPATH": _MODULES}
 
 
 def fake_folder(lab: HostLab) -> Path:
-    """Where the stand-ins on SSRDE count their starts, and are told what to do."""
-    return lab.ssrde.own / "state" / "fake"
+    """Where the stand-ins on every host count their starts, and are told what to do."""
+    return lab.folder / "fake"
 
 
 def starts(lab: HostLab) -> list[str]:
