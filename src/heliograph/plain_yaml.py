@@ -6,7 +6,7 @@ PyYAML 6.0.3). And nine lines of aliases of aliases are a billion values ("billi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -17,7 +17,13 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.CSafeLoader):
-    """PyYAML's safe loader, which by itself keeps the last of two equal keys without a word."""
+    """PyYAML's safe loader, which by itself keeps the last of two equal keys without a word, and reads the
+    words on, off, yes and no as true and false, as YAML 1.1 had it: `inotify: on` would be no word."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, form) for tag, form in forms if first in "tTfF" or not tag.endswith(":bool")]
+        for first, forms in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()

@@ -15,27 +15,12 @@ from typing import Any
 import pyarrow.dataset
 import pytest
 
-from heliograph.demo import grammar
 from heliograph.drive import Drive
 from heliograph.mlflow_server import free_port, running_server
 from heliograph.state.rebuild import check
 from support.slurm_lab import SlurmLab
+from support.tiny_experiment import EXPERIMENT, write_experiment
 
-EXPERIMENT = "tiny_01"
-EXPERIMENT_CONFIG = """\
-name: tiny_01
-seed: 3
-model: {layers: 2, width: 48, heads: 2, context: 64}
-tokenizer: {kind: words, vocab_size: 600}
-data: {train: [../../data/train.txt], held_out: [../../data/held_out.txt]}
-schedule: {warmup_steps: 5}
-steps: 40
-batch_size: 8
-checkpoint_every: 20
-"""
-BASE_EVAL = "datasets: [pairs, text]\ncheckpoints: all\ndevice: cpu\n"
-PAIRS = "name: pairs\ntask: minimal_pairs\nformat: items\ndata: data/pairs.jsonl\n"
-TEXT = "name: text\ntask: perplexity\nformat: text\ndocument: line\ndata: data/held_out.txt\n"
 WATCHER = """\
 executor: {executor}
 publish_every_s: 0.2
@@ -70,19 +55,8 @@ def heliograph(*words: str) -> subprocess.CompletedProcess[str]:
 
 def lay_out(drive: Drive, executor: str) -> Path:
     """Write the configuration, the texts and the pairs; return the experiment's config."""
-    data = drive.root / "data"
-    data.mkdir()
-    (data / "train.txt").write_text("\n".join(grammar.training_text(1, 1500, False)) + "\n")
-    (data / "held_out.txt").write_text("\n".join(grammar.held_out_text(1, 40, False)) + "\n")
-    items = grammar.minimal_pairs(1, 3)
-    (data / "pairs.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     drive.watcher_config.write_text(WATCHER.format(executor=executor))
-    drive.base_eval.write_text(BASE_EVAL)
-    (drive.dataset_configs / "pairs.yaml").write_text(PAIRS)
-    (drive.dataset_configs / "text.yaml").write_text(TEXT)
-    config = drive.experiment_configs / "tiny_01.yaml"
-    config.write_text(EXPERIMENT_CONFIG)
-    return config
+    return write_experiment(drive)
 
 
 @pytest.mark.slow

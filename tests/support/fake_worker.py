@@ -2,8 +2,8 @@
 
 It is started in place of the Python interpreter: `python -m heliograph … job …` goes to the real in-job
 runner, `evaluate` and `analyse` write, in milliseconds, what the real ones leave behind. A file
-`FAKE_WORKER/EXPERIMENT-STAGE` tells what it does (fail CODE, slow SECONDS, silent); every start is counted
-in `FAKE_WORKER/starts`.
+`FAKE_WORKER/EXPERIMENT-STAGE` tells what it does (fail CODE, slow SECONDS, await FILE, silent); every start
+is counted in `FAKE_WORKER/starts`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def main() -> int:
         return int(todo.split()[1])
     if todo.startswith("slow"):
         time.sleep(float(todo.split()[1]))
+    while todo.startswith("await") and not Path(todo.split()[1]).exists():
+        time.sleep(0.05)
     if todo != "silent":
         (publish_evaluation if stage == "evaluation" else publish_analysis)(drive, experiment, job_id)
     return 0

@@ -288,6 +288,13 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+def main() -> None:
+    """Run a lab until standard input ends; print the name of its configuration when it takes jobs."""
+    with SlurmLab() as lab:
+        print(lab.conf, flush=True)
+        sys.stdin.read()
+
+
 @pytest.fixture(scope="session")
 def slurm_lab() -> Iterator[SlurmLab]:
     """A real Slurm without accounting."""
@@ -300,3 +307,7 @@ def accounting_lab() -> Iterator[SlurmLab]:
     """A real Slurm with accounting."""
     with SlurmLab(accounting=True) as lab:
         yield lab
+
+
+if __name__ == "__main__":
+    main()

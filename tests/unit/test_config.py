@@ -25,6 +25,12 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, "# nothing\n"), WatcherConfig) == WatcherConfig()
 
 
+@pytest.mark.parametrize("word", ["on", "off", "auto"])
+def test_on_and_off_are_words(tmp_path: Path, word: str) -> None:
+    text = f"detection: {{inotify: {word}}}"
+    assert load_config(write(tmp_path, text), WatcherConfig).detection.inotify == word
+
+
 @pytest.mark.parametrize(
     ("text", "field", "told"),
     [

@@ -1,0 +1,63 @@
+"""The mount vanishes and leaves an empty local folder. That is no empty drive: nothing is concluded from it,
+and nothing is written into it (`check_once` looks)."""
+
+from __future__ import annotations
+
+import sys
+
+from support.hosts import HostLab
+from support.hosts_work import (
+    begin_training,
+    check_once,
+    end,
+    lay_out,
+    let,
+    train,
+    until_completed,
+    until_told,
+)
+
+
+def test_under_the_watcher(lab: HostLab) -> None:
+    lay_out(lab)
+    with lab.ssrde.serving() as watch:
+        until_told(lab.ssrde, "watching")
+        train(lab.wild_west, "e1")
+        until_completed(lab, "e1")
+        with lab.ssrde.unmounted():
+            until_told(lab.ssrde, "Is the network drive mounted?")
+            assert train(lab.wild_west, "e2") == "completed"
+            assert watch.poll() is None
+        until_completed(lab, "e1", "e2")
+        until_told(lab.ssrde, "the drive answers again")
+        end(watch)
+    check_once(lab, ["e1", "e2"])
+
+
+def test_under_a_training(lab: HostLab) -> None:
+    lay_out(lab)
+    training = begin_training(lab.wild_west, "e1")
+    until_told(lab.wild_west, "begun", "e1")
+    with lab.wild_west.unmounted():
+        let(lab.wild_west, "save")
+        until_told(lab.wild_west, "saved", "e1")
+        let(lab.wild_west, "complete")
+        assert training.wait(60) == 0
+        until_told(lab.wild_west, "waits in", "e1")
+        assert [*(lab.wild_west.own / "drive").iterdir()] == []
+    lab.wild_west.heliograph("sync")
+    with lab.ssrde.serving() as watch:
+        until_completed(lab, "e1")
+        end(watch)
+    check_once(lab, ["e1"])
+
+
+def test_no_command_takes_an_unmounted_drive_for_an_empty_one(lab: HostLab) -> None:
+    lay_out(lab)
+    with lab.monitoring.unmounted():
+        for words in ("heliograph watch", "heliograph status", "heliograph sync", "support.hook_run e1"):
+            done = lab.monitoring.run(sys.executable, "-m", *words.split(), check=False)
+            assert done.returncode != 0, words
+            assert "is not a heliograph drive" in done.stderr, words
+            assert "Is the network drive mounted?" in done.stderr, words
+        assert [*(lab.monitoring.own / "drive").iterdir()] == []
