@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -49,6 +50,9 @@ class MadeDrive:
         self.folder = work / "drives" / str(count)
         self.count = count
         self.drive = Drive(self.folder / "drive")
+        self.stored = self.folder / "drive.stored"
+        """where the drive stands while something is mounted in its place"""
+        self.put_back()
         self.made = self._read() or self._make()
         self.restore()
 
@@ -85,6 +89,14 @@ class MadeDrive:
         numbers = iter(range(self.count))
         while some := list(islice(numbers, _AT_ONCE)):
             yield [lives.make_life(self.drive, number) for number in some]
+
+    def put_back(self) -> None:
+        """Unmount what stands in the drive's place, if anything does; a run that was killed leaves that, too."""
+        if self.stored.exists():
+            root = self.drive.root
+            subprocess.run(["fusermount3", "-u", "-z", str(root)], check=False, capture_output=True)
+            root.rmdir()
+            self.stored.rename(root)
 
     def restore(self) -> None:
         """Take away what measurements left on the drive."""
