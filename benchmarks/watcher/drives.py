@@ -46,7 +46,7 @@ class Made(Struct):
 class MadeDrive:
     """A drive with `count` finished experiments, and databases that know them."""
 
-    def __init__(self, work: Path, count: int) -> None:
+    def __init__(self, work: Path, count: int, *, restore: bool = True) -> None:
         self.folder = work / "drives" / str(count)
         self.count = count
         self.drive = Drive(self.folder / "drive")
@@ -54,7 +54,8 @@ class MadeDrive:
         """where the drive stands while something is mounted in its place"""
         self.put_back()
         self.made = self._read() or self._make()
-        self.restore()
+        if restore:
+            self.restore()
 
     def _read(self) -> Made | None:
         try:
