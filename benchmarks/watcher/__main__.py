@@ -18,6 +18,7 @@ from benchmarks.watcher.figures import Figure, Part, Skipped, read_parts, this_m
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA, PAGE = ROOT / "docs" / "benchmarks.json", ROOT / "docs" / "benchmarks.md"
+log = logging.getLogger(__name__)
 Result = tuple[list[Figure], list[Skipped]]
 
 DESCRIPTION = """\
@@ -28,7 +29,7 @@ Measures `heliograph watch` from outside, as the process that people run, on dri
   beats     the same while ten experiments train and post heartbeats
   passes    file system calls of a pass, and its time over a slow network (needs strace, sshfs, /dev/fuse)
   burst     very many signals at once
-  peers     Airflow's FileSensor, Dagster's sensor, watchdog's PollingObserver; installs them in WORK (--peers)
+  peers     Airflow's FileSensor, Dagster's sensor, watchdog's PollingObserver (installed below WORK)
 """
 
 
@@ -44,19 +45,20 @@ class Sizes(Struct, frozen=True):
     latency_count: int
     pass_count: int
     peer_counts: list[int]
+    peer_rounds: int
 
 
-FULL = Sizes([0, 1_000, 10_000, 100_000], 24, 3, 60, 1_000, 10_000, 1_000, 10_000, [0, 1_000, 10_000])
-QUICK = Sizes([0, 1_000], 6, 1, 10, 100, 200, 0, 1_000, [0, 1_000])
+FULL = Sizes([0, 1_000, 10_000, 100_000], 24, 3, 60, 1_000, 10_000, 1_000, 10_000, [0, 1_000, 10_000], 2)
+QUICK = Sizes([0, 1_000], 6, 1, 10, 100, 200, 0, 1_000, [0, 1_000], 1)
 
 
-def parts_to_run(work: Path, sizes: Sizes, python: str) -> dict[str, Callable[[], Result]]:
+def parts_to_run(work: Path, sizes: Sizes) -> dict[str, Callable[[], Result]]:
     """Return how each part is measured."""
 
     def run_peers() -> Result:
         from benchmarks.watcher.peers import measure
 
-        return measure(work, sizes.peer_counts, sizes.samples, sizes.window_s, python)
+        return measure(work, sizes.peer_counts, sizes.peer_rounds, sizes.window_s)
 
     return {
         "latency": lambda: (latency.measure(work, sizes.latency_count, sizes.samples), []),
@@ -74,14 +76,22 @@ def parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parsing.add_argument("parts", nargs="*", metavar="PART", help="parts to measure; none means all but peers")
-    parsing.add_argument("--peers", action="store_true", help="measure other tools too (installs them, 5 minutes)")
+    parsing.add_argument(
+        "parts", nargs="*", metavar="PART", help="parts to measure; none means all but peers"
+    )
+    parsing.add_argument(
+        "--peers", action="store_true", help="measure other tools too (installs them, 5 minutes)"
+    )
     parsing.add_argument("--quick", action="store_true", help="few and small: minutes, to see that it works")
     parsing.add_argument("--counts", help="numbers of finished experiments, for instance 0,1000")
     parsing.add_argument("--samples", type=int, help="signals for each way of detection")
     parsing.add_argument("--runs", type=int, help="how often start-up and idle cost are measured")
-    parsing.add_argument("--work", type=Path, help="a folder on a local disk for the made drives, kept and used again")
-    parsing.add_argument("--json", type=Path, metavar="FILE", help="put the figures into this file, - prints them")
+    parsing.add_argument(
+        "--work", type=Path, help="a folder on a local disk for the made drives, kept and used again"
+    )
+    parsing.add_argument(
+        "--json", type=Path, metavar="FILE", help="put the figures into this file, - prints them"
+    )
     parsing.add_argument("--docs", action="store_true", help="put the figures into docs/benchmarks.md")
     return parsing
 
@@ -92,7 +102,7 @@ def main(arguments: list[str]) -> int:
     work = args.work or Path(tempfile.gettempdir()) / f"heliograph-benchmark-{os.getuid()}"
     work.mkdir(parents=True, exist_ok=True)
     sizes = _sizes(args)
-    to_run = parts_to_run(work, sizes, sys.executable)
+    to_run = parts_to_run(work, sizes)
     names = args.parts or [name for name in to_run if name != "peers"]
     names += ["peers"] if args.peers and "peers" not in names else []
     if unknown := [name for name in names if name not in to_run]:
@@ -103,7 +113,9 @@ def main(arguments: list[str]) -> int:
         except BlockingIOError:
             parser().error(f"another run uses {work}; wait for it or name another folder by --work")
         for name in names:
-            _run_part(name, to_run[name], args, " ".join(["python -m benchmarks.watcher", *_public(arguments)]))
+            _run_part(
+                name, to_run[name], args, " ".join(["python -m benchmarks.watcher", *_public(arguments)])
+            )
     return 0
 
 
@@ -132,11 +144,9 @@ def _public(arguments: list[str]) -> list[str]:
 def _run_part(name: str, measure: Callable[[], Result], args: argparse.Namespace, command: str) -> None:
     """Measure one part and keep its figures at once: a later part that fails takes nothing away."""
     load = os.getloadavg()[0]
-    logging.info("measuring %s (load average %.1f)", name, load)
+    log.info("measuring %s (load average %.1f)", name, load)
     figures, skipped = measure()
-    part = Part(
-        name=name, machine=this_machine(command), figures=figures, skipped=skipped, load_before=load
-    )
+    part = Part(name=name, machine=this_machine(command), figures=figures, skipped=skipped, load_before=load)
     if str(args.json) == "-":
         import msgspec
 

@@ -1,10 +1,11 @@
-"""What the watcher costs while experiments train: ten of them post heartbeats as often as the hook does by itself."""
+"""What the watcher costs while ten experiments train and post heartbeats as often as the hook does."""
 
 from __future__ import annotations
 
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.watcher import processes
 from benchmarks.watcher.drives import NEW, MadeDrive
@@ -41,14 +42,16 @@ class _Trainings:
         while not self._stop.wait(self._pause_s):
             step += 1
             about = _about(step % TRAININGS)
-            self._outbox.post(TrainingHeartbeat(**about, step=step, total_steps=100_000, metrics={"loss": 3.5}))
+            self._outbox.post(
+                TrainingHeartbeat(**about, step=step, total_steps=100_000, metrics={"loss": 3.5})
+            )
 
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
 
 
-def _about(number: int) -> dict[str, str]:
+def _about(number: int) -> dict[str, Any]:
     return {"experiment": f"{NEW}training-{number}", "stage": "training", "run": f"run-{number:04d}"}
 
 

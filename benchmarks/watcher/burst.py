@@ -54,7 +54,9 @@ def _check_exactly_once(names: list[str], submitted: list[str], starts: dict[str
     """Raise where an experiment was submitted or started more or less than once."""
     wrong = [name for name in names if submitted.count(name) != 1 or len(starts.get(name, [])) != 1]
     if wrong or len(submitted) != len(names):
-        raise RuntimeError(f"not exactly once: {wrong[:10]}, {len(submitted)} attempts for {len(names)} signals")
+        raise RuntimeError(
+            f"not exactly once: {wrong[:10]}, {len(submitted)} attempts for {len(names)} signals"
+        )
 
 
 def _figures(

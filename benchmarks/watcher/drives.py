@@ -1,8 +1,8 @@
 """Drives with many finished experiments, made in bulk and kept between runs.
 
-    WORK/drives/10000/drive/    the shared drive
-    WORK/drives/10000/state/    the watcher's local state, with the databases: never used itself, only copied
-    WORK/drives/10000/made.json   what was made; its absence means: make it again
+WORK/drives/10000/drive/    the shared drive
+WORK/drives/10000/state/    the watcher's local state, with the databases: never used itself, only copied
+WORK/drives/10000/made.json   what was made; its absence means: make it again
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class MadeDrive:
             yield [lives.make_life(self.drive, number) for number in some]
 
     def put_back(self) -> None:
-        """Unmount what stands in the drive's place, if anything does; a run that was killed leaves that, too."""
+        """Unmount what stands in the drive's place; a run that was killed leaves that behind, too."""
         if self.stored.exists():
             root = self.drive.root
             subprocess.run(["fusermount3", "-u", "-z", str(root)], check=False, capture_output=True)
@@ -102,7 +102,11 @@ class MadeDrive:
     def restore(self) -> None:
         """Take away what measurements left on the drive."""
         drive = self.drive
-        for area in (drive.models, drive.evaluation, *(drive.analysis / n for n in ("figures", "tables", "reports"))):
+        for area in (
+            drive.models,
+            drive.evaluation,
+            *(drive.analysis / n for n in ("figures", "tables", "reports")),
+        ):
             for folder in area.glob(f"{NEW}*"):
                 shutil.rmtree(folder)
         for folder in (drive.inbox, drive.published, drive.quarantine, drive.scripts, drive.locks / "claims"):
@@ -136,6 +140,6 @@ class MadeDrive:
 
 def _version() -> str:
     """Tell made drives apart whose content or schema is another."""
-    texts = [Path(lives.__file__).read_text(encoding="utf-8"), repr(databases._MIGRATIONS)]  # noqa: SLF001
-    texts += [read_sql(name) for steps in databases._MIGRATIONS.values() for step in steps for name in step]  # noqa: SLF001
+    texts = [Path(lives.__file__).read_text(encoding="utf-8"), repr(databases._MIGRATIONS)]
+    texts += [read_sql(name) for steps in databases._MIGRATIONS.values() for step in steps for name in step]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

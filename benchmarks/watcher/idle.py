@@ -1,4 +1,4 @@
-"""What the watcher costs while nothing happens, and how long it takes to start, beside many finished experiments."""
+"""What the watcher costs while nothing happens, and its start, beside many finished experiments."""
 
 from __future__ import annotations
 

@@ -93,9 +93,7 @@ def publish(drive: Drive, outbox: Outbox | None, experiment: str) -> Published:
     temporary.rename(path)
     if outbox is not None:
         signal = signals.read_signal(path, signals.TRAINING_COMPLETE, experiment)
-        about = SignalPublished(
-            experiment=experiment, stage="training", path=str(path), sha256=signal.sha256
-        )
+        about = SignalPublished(experiment=experiment, stage="training", path=str(path), sha256=signal.sha256)
         outbox.post(about)
     return moment
 
@@ -126,9 +124,7 @@ def _measure_way(made: MadeDrive, work: Path, way: Way, samples: int) -> list[Fi
     return _figures(way, made.count, published, witness.seen, settings)
 
 
-def _publish_all(
-    drive: Drive, work: Path, way: Way, writer: Writer, names: list[str]
-) -> list[Published]:
+def _publish_all(drive: Drive, work: Path, way: Way, writer: Writer, names: list[str]) -> list[Published]:
     """Publish one signal after the other, at moments that do not follow the watcher's rhythm."""
     outbox = Outbox(drive, work / "spool") if way.announced else None
     chance = random.Random(4)

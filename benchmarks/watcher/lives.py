@@ -8,6 +8,7 @@ import os
 import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -28,7 +29,12 @@ def _weights(values: int = 4) -> bytes:
     return struct.pack("<Q", len(header)) + header.encode() + bytes(4 * values)
 
 
-CONSTANT = {"model.safetensors": _weights(), "config.json": b"{}", "final.parquet": b"PAR1 tiny PAR1", "a.png": _FIGURE}
+CONSTANT = {
+    "model.safetensors": _weights(),
+    "config.json": b"{}",
+    "final.parquet": b"PAR1 tiny PAR1",
+    "a.png": _FIGURE,
+}
 
 
 class Life(Struct, frozen=True):
@@ -67,10 +73,16 @@ def make_life(drive: Drive, number: int) -> Life:
         number,
         training_signal(drive, experiment, at + timedelta(seconds=4)),
         signals.EvalComplete(
-            timestamp=at + timedelta(seconds=10), experiment=experiment, job_id=f"local-{2 * number + 1}", status="complete"
+            timestamp=at + timedelta(seconds=10),
+            experiment=experiment,
+            job_id=f"local-{2 * number + 1}",
+            status="complete",
         ),
         signals.AnalysisComplete(
-            timestamp=at + timedelta(seconds=20), experiment=experiment, job_id=f"local-{2 * number + 2}", engine="fallback"
+            timestamp=at + timedelta(seconds=20),
+            experiment=experiment,
+            job_id=f"local-{2 * number + 2}",
+            engine="fallback",
         ),
     )
 
@@ -104,7 +116,11 @@ class Writer:
         parquet = drive.evaluation_folder(name) / _PARQUET
         parquet.parent.mkdir(parents=True, exist_ok=True)
         self._link("final.parquet", parquet)
-        metadata = {"experiment": name, "job_id": life.evaluation.job_id, "files": {"metrics": [_PARQUET], "predictions": []}}
+        metadata = {
+            "experiment": name,
+            "job_id": life.evaluation.job_id,
+            "files": {"metrics": [_PARQUET], "predictions": []},
+        }
         drive.evaluation_metadata(name).write_text(json.dumps(metadata))
         figure = drive.figures(name) / "a.png"
         figure.parent.mkdir(parents=True, exist_ok=True)
@@ -128,10 +144,13 @@ class Writer:
 
 def events_of(drive: Drive, life: Life) -> list[ev.Event]:
     """Return the events of a whole life in order, as hook, jobs and watcher tell them."""
-    training = {"experiment": life.experiment, "stage": "training", "run": f"run-{life.number:08x}"}
+    run = f"run-{life.number:08x}"
+    training: dict[str, Any] = {"experiment": life.experiment, "stage": "training", "run": run}
     final = str(drive.final_model(life.experiment))
     bodies: list[ev.Body] = [
-        ev.TrainingStarted(**training, hostname="trainer", user="bench", config_path="config/experiments/e.yaml"),
+        ev.TrainingStarted(
+            **training, hostname="trainer", user="bench", config_path="config/experiments/e.yaml"
+        ),
         ev.TrainingHeartbeat(**training, step=10, total_steps=20, metrics={"loss": 3.5}),
         ev.CheckpointSaved(**training, checkpoint_path=f"{final}/../10", step=10, epoch=0.5, size_bytes=99),
         ev.TrainingCompleted(**training, checkpoint_path=final, metadata={"final_loss": 2.34}),
@@ -159,7 +178,7 @@ def _accepted(
 
 
 def _job(drive: Drive, life: Life, stage: str) -> list[ev.Body]:
-    about = {"experiment": life.experiment, "stage": stage, "token": life.token(stage)}
+    about: dict[str, Any] = {"experiment": life.experiment, "stage": stage, "token": life.token(stage)}
     trigger, done = (
         (life.training, life.evaluation) if stage == "evaluation" else (life.evaluation, life.analysis)
     )

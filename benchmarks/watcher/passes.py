@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import re
 import shutil
 import subprocess
@@ -33,7 +34,7 @@ Result = tuple[list[Figure], list[Skipped]]
 
 
 def measure(work: Path, count: int, window_s: float, slow_count: int) -> Result:
-    """Measure with ten open experiments among `count` finished ones, and `slow_count` behind a slow network."""
+    """Measure beside ten open experiments and `count` finished ones, `slow_count` on the slow drive."""
     figures: list[Figure] = []
     skipped: list[Skipped] = []
     for measure_one, number in ((_count_calls, count), (_measure_slow, slow_count)):
@@ -66,7 +67,9 @@ def _prepare(made: MadeDrive, work: Path) -> None:
         name = f"{NEW}training-{number}"
         made.drive.model_folder(name).mkdir()
         outbox.post(
-            TrainingStarted(experiment=name, stage="training", run=f"run-{number:04d}", hostname="t", user="b")
+            TrainingStarted(
+                experiment=name, stage="training", run=f"run-{number:04d}", hostname="t", user="b"
+            )
         )
     for number in range(JOBS):
         writer.model(f"{NEW}job-{number}")
@@ -86,22 +89,33 @@ def _count_calls(work: Path, count: int, window_s: float) -> Result:
         lines = _trace(watch, work / "run" / "strace", window_s)
     calls = list(drive_calls(lines, made.drive))
     if not calls:
-        return [], [Skipped(part=PART, what="file system calls of a pass", reason="strace saw none; may it trace?")]
+        return [], [
+            Skipped(part=PART, what="file system calls of a pass", reason="strace saw none; may it trace?")
+        ]
     passes = split_passes(calls, made.drive)
     asking = [float(sum(bool(_ASKING.match(call)) for call in one)) for one in passes]
     kinds = collections.Counter(call.split("(")[0] for one in passes for call in one)
     case = f"ten open among {count:,} finished, local drive"
     top = ", ".join(f"{name} {number / len(passes):.0f}" for name, number in kinds.most_common(8))
     return [
-        Figure(part=PART, case=case, what="file system calls a pass", unit="calls", values=[float(len(p)) for p in passes], note=top),
-        Figure(part=PART, case=case, what="of these, calls that a server is asked", unit="calls", values=asking),
+        Figure(
+            part=PART,
+            case=case,
+            what="file system calls a pass",
+            unit="calls",
+            values=[float(len(p)) for p in passes],
+            note=top,
+        ),
+        Figure(
+            part=PART, case=case, what="of these, calls that a server is asked", unit="calls", values=asking
+        ),
         Figure(
             part=PART,
             case=case,
             what="projection at a round trip of 2.6 ms",
             unit="s",
             values=[number * ROUND_TRIP_S for number in asking],
-            note="one round trip a call that a server is asked; look-ups of a path's folders and caches left out",
+            note="one round trip a call that a server is asked; look-ups of folders and caches left out",
         ),
     ], []
 
@@ -128,7 +142,7 @@ def drive_calls(lines: list[str], drive: Drive) -> Iterator[str]:
 def split_passes(calls: list[str], drive: Drive) -> list[list[str]]:
     """Cut calls into passes: each pass lists the inbox, which nobody else opens as a folder."""
     starts = [n for n, call in enumerate(calls) if call.startswith("openat") and f'"{drive.inbox}"' in call]
-    return [calls[first:last] for first, last in zip(starts, starts[1:], strict=False)]
+    return [calls[first:last] for first, last in itertools.pairwise(starts)]
 
 
 # time, over a slow network ----------------------------------------------------------------------------
@@ -165,7 +179,9 @@ def _wait_settled(proxy: SlowProxy, watch: Watch, timeout_s: float = 900) -> flo
     return time.monotonic() - watch.started - 10
 
 
-def _slow_figures(count: int, trip: float, settled: float, in_flight: float, bursts: list[Burst]) -> list[Figure]:
+def _slow_figures(
+    count: int, trip: float, settled: float, in_flight: float, bursts: list[Burst]
+) -> list[Figure]:
     case = f"ten open among {count:,} finished, sshfs at 2.6 ms"
     kinds = sum((burst.kinds for burst in bursts), collections.Counter[str]())
     usual = median([burst.requests for burst in bursts])

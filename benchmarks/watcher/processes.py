@@ -88,7 +88,11 @@ def cpu_share(pids: Callable[[], list[int]], window_s: float) -> float:
 
 
 def wait_quiet(
-    pids: Callable[[], list[int]], *, below_percent: float = 20.0, window_s: float = 1.5, timeout_s: float = 900
+    pids: Callable[[], list[int]],
+    *,
+    below_percent: float = 20.0,
+    window_s: float = 1.5,
+    timeout_s: float = 900,
 ) -> float:
     """Wait until process trees have been quiet for two windows; return how long they were busy."""
     started = time.monotonic()

@@ -57,19 +57,18 @@ HEAD = ["what", "unit", "runs", "median", "95 %", "most", "middle half", "load",
 def part_page(part: Part) -> list[str]:
     """Return the tables of one part, one a case and subject, with how it was run."""
     machine = part.machine
-    lines = [
-        f"### {TITLES[part.name]}",
-        "",
-        f"`{machine.command}`, {machine.at}: {machine.cores} cores, {machine.memory_gb:g} GB, {machine.kernel}, "
-        f"Python {machine.python}, heliograph {machine.heliograph}; load average before: {part.load_before:.1f}.",
-        "",
-    ]
+    how = (
+        f"`{machine.command}`, {machine.at}: {machine.cores} cores, {machine.memory_gb:g} GB, "
+        f"{machine.kernel}, Python {machine.python}, heliograph {machine.heliograph}; "
+        f"load average before: {part.load_before:.1f}."
+    )
+    lines = [f"### {TITLES[part.name]}", "", how, ""]
     groups: dict[tuple[str, str], list[Figure]] = {}
     for figure in part.figures:
         groups.setdefault((figure.case, figure.subject), []).append(figure)
     for (case, subject), figures in groups.items():
         lines += [f"**{case}**" + ("" if subject == "heliograph" else f" ({subject})"), ""]
-        lines += _table(HEAD, [_row(figure) for figure in figures]) + [""]
+        lines += [*_table(HEAD, [_row(figure) for figure in figures]), ""]
     if part.name == "peers":
         lines += _side_by_side(part.figures)
     return lines + _skipped(part.skipped)

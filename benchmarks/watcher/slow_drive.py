@@ -30,7 +30,8 @@ _SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", 
 _OPTIONS = "dir_cache=no"  # as recommended for a drive that several hosts write
 _KINDS = {
     3: "open", 4: "close", 5: "read", 6: "write", 7: "lstat", 8: "fstat", 9: "setstat", 11: "opendir",
-    12: "readdir", 13: "remove", 14: "mkdir", 15: "rmdir", 16: "realpath", 17: "stat", 18: "rename", 200: "extended",
+    12: "readdir", 13: "remove", 14: "mkdir", 15: "rmdir", 16: "realpath", 17: "stat", 18: "rename",
+    200: "extended",
 }  # fmt: skip
 
 
@@ -77,20 +78,24 @@ class SlowProxy:
     def __init__(self, delay_s: float) -> None:
         self.delay_s = delay_s
         self.requests: list[Request] = []
-        self.last_answer = 0.0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._pending = b""
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._threads: list[threading.Thread] = []
         self._start(self._accept)
 
-    @staticmethod
-    def _start(run: Callable[..., None], *arguments: object) -> None:
-        threading.Thread(target=run, args=arguments, daemon=True).start()
+    def _start(self, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
-        client, _ = self._listener.accept()
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            return  # closed before anybody came
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = client
         server = self._server = subprocess.Popen(
@@ -99,7 +104,7 @@ class SlowProxy:
         assert server.stdin and server.stdout
         to_server, from_server = server.stdin.fileno(), server.stdout.fileno()
         self._pump(lambda: client.recv(1 << 18), lambda data: _write_all(to_server, data), self._note)
-        self._pump(lambda: os.read(from_server, 1 << 18), client.sendall, self._note_answer)
+        self._pump(lambda: os.read(from_server, 1 << 18), client.sendall, lambda _: None)
 
     def _pump(
         self, read: Callable[[], bytes], write: Callable[[bytes], None], note: Callable[[bytes], None]
@@ -126,7 +131,7 @@ class SlowProxy:
         self._start(give)
 
     def _note(self, data: bytes) -> None:
-        """Find the requests in the stream: each is its length in four bytes, its type in one, and the rest."""
+        """Find the requests in the stream: each is its length in four bytes, its type, and the rest."""
         self._pending += data
         while len(self._pending) >= 5:
             length, kind = struct.unpack(">IB", self._pending[:5])
@@ -134,9 +139,6 @@ class SlowProxy:
                 return
             self.requests.append(Request(time.monotonic(), _KINDS.get(kind, str(kind))))
             self._pending = self._pending[4 + length :]
-
-    def _note_answer(self, _: bytes) -> None:
-        self.last_answer = time.monotonic() + self.delay_s
 
     def bursts(self, since: float, silence_s: float = 0.25) -> list[Burst]:
         """Return what passed since a moment, cut where nothing passed for a while."""
@@ -151,6 +153,8 @@ class SlowProxy:
         return found
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in accept
         self._listener.close()
         if self._socket is not None:
             with contextlib.suppress(OSError):
@@ -159,6 +163,11 @@ class SlowProxy:
         if self._server is not None:
             self._server.kill()
             self._server.wait()
+            for thread in self._threads:
+                thread.join(timeout=5)
+            for pipe in (self._server.stdin, self._server.stdout):
+                if pipe is not None:
+                    pipe.close()
 
 
 def _write_all(handle: int, data: bytes) -> None:

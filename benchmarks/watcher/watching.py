@@ -142,7 +142,8 @@ class Ledger:
     def submitted(self) -> list[str]:
         """Return the new experiments whose attempt has a job, one entry an attempt."""
         rows = self._databases["evaluation"].execute(
-            "SELECT experiment_name FROM evaluation_jobs WHERE experiment_name GLOB 'new-*' AND slurm_job_id IS NOT NULL"
+            "SELECT experiment_name FROM evaluation_jobs "
+            "WHERE experiment_name GLOB 'new-*' AND slurm_job_id IS NOT NULL"
         )
         return [row[0] for row in rows]
 

@@ -32,7 +32,7 @@ _WAITING = ("running", "deferred", "up_for_reschedule", "success")
 
 
 class Airflow:
-    """`airflow standalone`: scheduler, DAG processor, triggerer and API server, all of which Airflow 3 needs."""
+    """`airflow standalone`: the scheduler, DAG processor, triggerer and API server that Airflow 3 needs."""
 
     starts_jobs = True
     depends_on_finished = False
@@ -96,7 +96,9 @@ class Airflow:
 
     def seen(self) -> Mapping[str, float]:
         """Return when each sensor's task ended, as Airflow's database has it."""
-        rows = self._rows("SELECT task_id, end_date FROM task_instance WHERE task_id LIKE 'wait-%' AND state = 'success'")
+        rows = self._rows(
+            "SELECT task_id, end_date FROM task_instance WHERE task_id LIKE 'wait-%' AND state = 'success'"
+        )
         return {name.removeprefix("wait-"): _seconds(moment) for name, moment in rows if moment}
 
     def started_jobs(self) -> Mapping[str, float]:

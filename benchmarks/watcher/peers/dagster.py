@@ -62,7 +62,9 @@ class Dagster:
         told = f"{interval_s} s" if interval_s else "30 s (its default)"
         self.name = f"Dagster sensor, at least every {told}"
         self.spread_s = float(interval_s or 30)
-        self.sees = "what the sensor's code asks for, here a newer modification time; dagster-daemon, no web server"
+        self.sees = (
+            "what the sensor's code asks for, here a newer modification time; dagster-daemon, no web server"
+        )
 
     def prepare(self, work: Path) -> None:
         self._venv = tool.environment(work / "peers" / "dagster", "dagster")

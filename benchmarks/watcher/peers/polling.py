@@ -47,7 +47,14 @@ class Polling:
         self._told, ready = work / "run" / "polling.seen", work / "run" / "polling.ready"
         for file in (self._told, ready):
             file.unlink(missing_ok=True)
-        command = [str(self._venv / "bin" / "python"), "-c", _SCRIPT, str(drive.models), str(self._told), str(ready)]
+        command = [
+            str(self._venv / "bin" / "python"),
+            "-c",
+            _SCRIPT,
+            str(drive.models),
+            str(self._told),
+            str(ready),
+        ]
         self._process: subprocess.Popen[bytes] = tool.launch(command, {}, work / "run" / "polling.log")
         tool.wait_ready(self._process, ready.exists, 300, work / "run" / "polling.log")
 

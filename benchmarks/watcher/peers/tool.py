@@ -76,7 +76,9 @@ def environment(folder: Path, *packages: str) -> Path:
 def version(folder: Path, package: str) -> str:
     """Return the version of a package in a virtual environment."""
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
-    told = subprocess.run([str(folder / "bin" / "python"), "-c", code], check=True, capture_output=True, text=True)
+    told = subprocess.run(
+        [str(folder / "bin" / "python"), "-c", code], check=True, capture_output=True, text=True
+    )
     return told.stdout.strip()
 
 
@@ -84,7 +86,9 @@ def launch(command: list[str], environ: Mapping[str, str], log_file: Path) -> su
     """Start a tool; what it says goes to a file."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     with log_file.open("wb") as told:
-        return subprocess.Popen(command, env=kept | dict(environ), stdout=told, stderr=told, cwd=log_file.parent)
+        return subprocess.Popen(
+            command, env=kept | dict(environ), stdout=told, stderr=told, cwd=log_file.parent
+        )
 
 
 def moments(file: Path) -> dict[str, float]:
@@ -109,4 +113,6 @@ def wait_ready(process: subprocess.Popen[bytes], is_ready, timeout_s: float, log
     except TimeoutError as error:
         raise CannotRun(f"{error}; see {log_file.name} in the work folder") from None
     if process.poll() is not None:
-        raise CannotRun(f"it ended with exit code {process.returncode}; see {log_file.name} in the work folder")
+        raise CannotRun(
+            f"it ended with exit code {process.returncode}; see {log_file.name} in the work folder"
+        )
