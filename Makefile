@@ -1,11 +1,12 @@
 # heliograph's targets; `make` alone lists them. Everything a target needs is installed first, once (docs/install.md).
-# Settings: PYTHON (3.11 or newer), DEMO_ARGS, PYTEST_ARGS; for example: make test PYTEST_ARGS='-k watcher -x'
+# Settings: PYTHON (3.11 or newer), DEMO_ARGS, PYTEST_ARGS, BENCH_ARGS; for example: make test PYTEST_ARGS='-k watcher -x'
 
 .DEFAULT_GOAL := help
 VENV := .venv/bin
 PREPARE = @python=$$(PYTHON='$(PYTHON)' tools/find-python) && "$$python" tools/prepare.py
 DEMO_ARGS =
 PYTEST_ARGS =
+BENCH_ARGS =
 
 .PHONY: help
 help: ## List these targets
@@ -25,7 +26,12 @@ lint: setup-test ## Check style, types and the layers of the architecture
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/mypy --strict tools
+	$(VENV)/mypy --strict -p benchmarks
 	$(VENV)/lint-imports --no-logo --no-cache
+
+.PHONY: bench-watcher
+bench-watcher: setup-test ## Measure the watcher: latency, idle cost, a pass, a burst (BENCH_ARGS=--quick: minutes)
+	$(VENV)/python -m benchmarks.watcher $(BENCH_ARGS)
 
 .PHONY: check
 check: lint test ## Do both, as before every commit

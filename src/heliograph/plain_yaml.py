@@ -20,7 +20,7 @@ class _Loader(yaml.CSafeLoader):
     """PyYAML's safe loader, which by itself keeps the last of two equal keys without a word, and reads the
     words on, off, yes and no as true and false, as YAML 1.1 had it: `inotify: on` would be no word."""
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc] # PyYAML's own way; the stubs know another
         first: [(tag, form) for tag, form in forms if first in "tTfF" or not tag.endswith(":bool")]
         for first, forms in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }

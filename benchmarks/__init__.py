@@ -1,0 +1,1 @@
+"""Measurements that anybody can repeat. Nothing in the package or its tests depends on them."""
