@@ -135,7 +135,7 @@ def make_folder_once(path: Path) -> bool:
     return True
 
 
-def open_untrusted(path: Path, *, follow: bool = False, inside: Path | None = None) -> int:
+def open_untrusted(path: Path | str, *, follow: bool = False, inside: Path | None = None) -> int:
     """Open a file that anybody may have written for reading; return the handle, which the caller closes.
 
     Raises OSError when there is none, when it is no regular file (a FIFO or device must not hang us), when it
@@ -156,7 +156,9 @@ def open_untrusted(path: Path, *, follow: bool = False, inside: Path | None = No
     return handle
 
 
-def read_untrusted(path: Path, largest: int, *, follow: bool = False, inside: Path | None = None) -> bytes:
+def read_untrusted(
+    path: Path | str, largest: int, *, follow: bool = False, inside: Path | None = None
+) -> bytes:
     """Read a small file that anybody may have written, opened anew (see `open_untrusted`).
 
     Raises OSError, also (EFBIG) when it has more than `largest` bytes; no more than that is read.

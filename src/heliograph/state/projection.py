@@ -96,6 +96,7 @@ def _signal_accepted(write: _Writer, body: ev.SignalAccepted) -> None:
 
 def _attempt_queued(write: _Writer, body: ev.AttemptQueued) -> None:
     write.run("queue_attempt")
+    write.run("followed")
     if body.input_path and "set_checkpoint" in write.database.sql():
         write.run("set_checkpoint")
 

@@ -53,9 +53,10 @@ class Agenda:
 
     def searched(self, experiments: Iterable[str]) -> None:
         """Note which were reached."""
+        was_searching = self.is_searching
         for _ in experiments:
             self._background.popleft()
-        if not self._background:
+        if was_searching and not self.is_searching:
             self._is_first_search = False
 
     @property

@@ -125,7 +125,6 @@ class Watcher:
         for one in self.gatherer.open_attempts():
             if one.job_id is None:
                 self.submitter.doubt(one.token, one.executor, now)
-        self.agenda.announce(self._accepted_without_attempt())
 
     def tick(self, now: datetime) -> bool:
         """Do one pass; tell whether anything changed.
@@ -192,6 +191,7 @@ class Watcher:
             known=self._known(self.agenda.to_search()),
             tokens=[one.token for one in attempts if one.job_id is None],
             sweep=is_due(self._due.sweep, now),
+            list_all=self._is_search_due(now),
             beat=beat,
         )
 
@@ -199,25 +199,20 @@ class Watcher:
         return self._busy() | self._silent | self._last.unsettled
 
     def _known(self, experiments: list[str]) -> dict[str, dict[str, str]]:
-        """Return the content of each trigger that was accepted last of these experiments."""
+        """Return the content of each trigger that was accepted last of these experiments and had an attempt:
+        where a watcher died between the two, the signal is as good as new."""
         known: dict[str, dict[str, str]] = {name: {} for name in experiments}
         if known:
             names = msgspec.json.encode(experiments).decode()
             for stage in self.stages.values():
                 file_name, where = stage.trigger.file_name, stage.trigger.stage
+                rows = self.store.rows(stage.database, "had_attempts", experiments=names)
+                had = {(row["experiment_name"], row["signal_sha256"]) for row in rows}
                 query = "accepted_signals_of"
                 for row in self.store.rows(where, query, file_name=file_name, experiments=names):
-                    known[row["experiment"]][file_name] = row["sha256"]
+                    if (row["experiment"], row["sha256"]) in had:
+                        known[row["experiment"]][file_name] = row["sha256"]
         return known
-
-    def _accepted_without_attempt(self) -> set[str]:
-        """Return the experiments with an accepted trigger that has had no attempt: a watcher died there."""
-        found = set()
-        for stage in self.stages.values():
-            had = {tuple(row.values()) for row in self.store.rows(stage.database, "known_signals")}
-            rows = self.store.rows(stage.trigger.stage, "accepted_signals", file_name=stage.trigger.file_name)
-            found |= {r["experiment"] for r in rows if (r["experiment"], r["sha256"]) not in had}
-        return found
 
     def sweep_soon(self) -> None:
         self._due.sweep = None
@@ -237,6 +232,8 @@ class Watcher:
                 if self.desk.accept(sighting, now):
                     self._silent.discard(experiment)
             asides += self.desk.asides(experiment, looked.broken)
+        if is_due(self._due.sweep, now):
+            self._due.sweep = now + timedelta(seconds=self.config.detection.sweep_every_s)
         if seen.experiments is not None:
             self._swept(seen.experiments, now)
             asides += self.desk.folder_asides(seen.hostile_folders)
@@ -245,16 +242,17 @@ class Watcher:
 
     def _swept(self, experiments: list[str], now: datetime) -> None:
         """Note which experiments exist: those without a signal are looked at often, all others rarely."""
-        detection = self.config.detection
         told = {row["experiment"] for row in self.store.rows("training", "experiments_with_signal")}
         silent = set(experiments) - told
         if silent - self._silent:
             self.bell.ring()
         self._silent = silent
-        self._due.sweep = now + timedelta(seconds=detection.sweep_every_s)
-        if is_due(self._due.search, now) and not self.agenda.is_searching:
+        if self._is_search_due(now):
             self.agenda.search(experiments)
-            self._due.search = now + timedelta(seconds=detection.full_sweep_every_s)
+            self._due.search = now + timedelta(seconds=self.config.detection.full_sweep_every_s)
+
+    def _is_search_due(self, now: datetime) -> bool:
+        return is_due(self._due.search, now) and not self.agenda.is_searching
 
     def _tell_of_trouble(self, trouble: Mapping[str, str]) -> None:
         for experiment, why in trouble.items():

@@ -84,9 +84,8 @@ class Hands:
         seen.unsettled, seen.settling = self.looker.unsettled(), self.looker.is_settling(order.now)
         claims = ((token, read_claim(self.drive, token)) for token in order.tokens)
         seen.claims = {token: job_id for token, job_id in claims if job_id is not None}
-        if order.sweep:
-            seen.experiments = self.looker.experiments()
-            seen.hostile_folders = [str(path) for path in self.looker.hostile_folders()]
+        if order.sweep and (self.looker.may_have_changed() or order.list_all):
+            seen.experiments, seen.hostile_folders = self.looker.list_models()
         seen.took_s = time.monotonic() - began
         return seen
 

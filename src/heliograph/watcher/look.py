@@ -67,7 +67,9 @@ class Broken(Struct, frozen=True):
 # Some network drives remember for half a minute that a name was missing, and still list it: now and then the
 # folder is listed before the name is opened.
 LIST_EVERY_S = 5.0
+LIST_IN_ANY_CASE = 20
 _MOST_REMEMBERED = 2048
+_ANYBODY = "A-name-that-stands-for-any-experiment"
 
 
 class Looker:
@@ -77,9 +79,15 @@ class Looker:
         self.drive = drive
         self.settle_s = settle_s
         self._stage_by_trigger = {stage.trigger.file_name: stage for stage in stages}
+        self._anybodys_trigger = {
+            stage.trigger.file_name: str(stage.trigger.path(drive, _ANYBODY)) for stage in stages
+        }
+        """paths as texts: a start looks at them by ten thousands"""
         self._broken_since: dict[Path, tuple[str, datetime]] = {}
         self._changing_since: dict[Path, tuple[str, datetime]] = {}
         self._listed_at: dict[str, datetime] = {}
+        self._models_changed_ns = -1
+        self._same_for = 0
         self._inputs: dict[Path, tuple[str, str]] = {}
         """triggers whose input was valid: content and input path"""
         self._outputs: dict[Path, str] = {}
@@ -99,17 +107,31 @@ class Looker:
         since = [at for _, at in (*self._broken_since.values(), *self._changing_since.values())]
         return any((now - at).total_seconds() < self.settle_s for at in since)
 
-    def experiments(self) -> list[str]:
-        """List the experiments that have a folder, by one listing. Names that are none are left out; see
-        `hostile_folders`."""
+    def list_models(self) -> tuple[list[str], list[str]]:
+        """List models/ once: the experiments that have a folder, and the paths of what has a name that is
+        none, hidden ones aside."""
+        experiments, hostile = [], []
         with os.scandir(self.drive.models) as entries:
-            return sorted(e.name for e in entries if is_name(e.name) and e.is_dir(follow_symlinks=False))
+            for entry in entries:
+                if not is_name(entry.name):
+                    if not entry.name.startswith("."):
+                        hostile.append(entry.path)
+                elif entry.is_dir(follow_symlinks=False):
+                    experiments.append(entry.name)
+        return sorted(experiments), sorted(hostile)
 
-    def hostile_folders(self) -> list[Path]:
-        """List folders below models/ whose names are no experiment's name, hidden ones aside."""
-        return sorted(
-            p for p in self.drive.models.iterdir() if not is_name(p.name) and not p.name.startswith(".")
-        )
+    def may_have_changed(self) -> bool:
+        """Tell whether models/ may hold other folders than when this was asked last.
+
+        Its modification time tells, but not at once on every drive, and only as finely as its clock: after a
+        change the answer is yes twice, and now and then it is yes in any case.
+        """
+        changed_ns = self.drive.models.stat().st_mtime_ns
+        if changed_ns != self._models_changed_ns:
+            self._models_changed_ns, self._same_for = changed_ns, 0
+            return True
+        self._same_for += 1
+        return self._same_for == 1 or self._same_for % LIST_IN_ANY_CASE == 0
 
     def look(self, experiment: str, now: datetime) -> tuple[dict[str, Sighting], list[Broken]]:
         """Look at every signal of an experiment: the valid ones by file name, and those to put aside."""
@@ -180,10 +202,9 @@ class Looker:
 
     def has_news(self, experiment: str, known: dict[str, str]) -> bool:
         """Tell whether a trigger of an experiment is another than the one that is known."""
-        for file_name, stage in self._stage_by_trigger.items():
-            path = stage.trigger.path(self.drive, experiment)
+        for file_name, anybodys in self._anybodys_trigger.items():
             try:
-                parsed = json.loads(read_untrusted(path, LARGEST_SIGNAL))
+                parsed = json.loads(read_untrusted(anybodys.replace(_ANYBODY, experiment), LARGEST_SIGNAL))
                 if content_sha256(parsed) != known.get(file_name):
                     return True
             except FileNotFoundError:

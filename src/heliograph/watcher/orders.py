@@ -36,7 +36,9 @@ class LookOrder(Struct, frozen=True, kw_only=True):
     tokens: list[str] = []
     """attempts that are not submitted: did a job claim them?"""
     sweep: bool = False
-    """list the experiments, too"""
+    """list the experiments, too, if there may be others than before"""
+    list_all: bool = False
+    """list them in any case"""
     beat: Beat | None = None
     budget_s: float = 0.4
 

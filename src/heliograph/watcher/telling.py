@@ -116,7 +116,9 @@ class Teller:
 
     def _snapshots(self, now: datetime, *, leaving: bool) -> list[Snapshot]:
         """Return copies of the databases that changed, if it is time to publish them."""
-        is_due = leaving or self._publish_at is None or now >= self._publish_at
+        if self._publish_at is None:  # a start has more urgent things to do
+            self._publish_at = now + timedelta(seconds=self._publish_every_s)
+        is_due = leaving or now >= self._publish_at
         changed = self._changed()
         if not changed or not is_due:
             return []

@@ -26,6 +26,7 @@ def test_each_open_one_gets_its_turn_when_a_pass_reaches_only_one() -> None:
 
 def test_all_are_searched_at_a_start_and_later_a_few_at_a_time() -> None:
     agenda = Agenda()
+    agenda.searched([])
     names = [f"e{n}" for n in range(1000)]
     agenda.search(names)
     assert len(agenda.to_search()) == 500

@@ -7,7 +7,7 @@ import pytest
 from heliograph.drive import Drive
 from heliograph.protocol import signals
 from heliograph.stages.builtin import STAGES
-from heliograph.watcher.look import Looker
+from heliograph.watcher.look import LIST_IN_ANY_CASE, Looker
 from support.drives import NOW, make_model, publish_evaluation, publish_training
 
 TRAINING = ".training_complete"
@@ -138,8 +138,18 @@ def test_a_failed_signal_tells_why(drive: Drive, looker: Looker) -> None:
 def test_folders_that_are_no_experiments_are_told_apart(drive: Drive, looker: Looker) -> None:
     for name in ("good-1", "; rm -rf ~", "$(reboot)", "ünicode", ".superseded"):
         (drive.models / name).mkdir()
-    assert looker.experiments() == ["good-1"]
-    assert {p.name for p in looker.hostile_folders()} == {"; rm -rf ~", "$(reboot)", "ünicode"}
+    experiments, hostile = looker.list_models()
+    assert experiments == ["good-1"]
+    assert {Path(path).name for path in hostile} == {"; rm -rf ~", "$(reboot)", "ünicode"}
+
+
+def test_the_experiments_are_listed_again_only_when_there_may_be_others(drive: Drive, looker: Looker) -> None:
+    asked = [looker.may_have_changed() for _ in range(4)]
+    assert asked == [True, True, False, False], "a change in the same moment may not show in the time yet"
+    (drive.models / "new").mkdir()
+    os.utime(drive.models, ns=(0, drive.models.stat().st_mtime_ns + 1))
+    assert [looker.may_have_changed() for _ in range(3)] == [True, True, False]
+    assert any(looker.may_have_changed() for _ in range(LIST_IN_ANY_CASE)), "now and then in any case"
 
 
 def test_sharded_models_need_every_shard(drive: Drive, looker: Looker) -> None:

@@ -55,13 +55,8 @@ SELECT status FROM signals WHERE path = :path AND sha256 = :sha256;
 SELECT experiment, path, sha256, content, seen_at FROM signals
 WHERE id IN (SELECT max(id) FROM signals WHERE status = 'accepted' GROUP BY path);
 
--- name: accepted_signals
--- The content that was accepted last of each signal file with this name.
-SELECT experiment, sha256 FROM signals WHERE id IN (
-    SELECT max(id) FROM signals WHERE status = 'accepted' AND path LIKE '%/' || :file_name GROUP BY path);
-
 -- name: accepted_signals_of
--- The same for some experiments, a JSON list.
+-- Of some experiments, a JSON list, the content that was accepted last of the signal file with this name.
 SELECT experiment, sha256 FROM signals WHERE id IN (
     SELECT max(id) FROM signals WHERE status = 'accepted' AND path LIKE '%/' || :file_name
         AND experiment IN (SELECT value FROM json_each(:experiments)) GROUP BY path);

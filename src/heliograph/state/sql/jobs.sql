@@ -8,6 +8,11 @@ VALUES (:experiment, :parent_id, 'queued', :attempt, :token, :signal_sha256, :at
     :resources, :metadata)
 ON CONFLICT (token) DO NOTHING;
 
+-- name: followed
+-- An attempt that waited for the next one waits no longer: there it is.
+UPDATE {jobs} SET retry_at = NULL
+WHERE experiment_name = :experiment AND retry_at IS NOT NULL AND token <> :token;
+
 -- name: submit_attempt
 -- The scheduler took the job. The id that the job itself told stays: it is the one that runs.
 UPDATE {jobs} SET slurm_job_id = coalesce(slurm_job_id, :job_id), submitted_at = coalesce(submitted_at, :at),
@@ -90,17 +95,17 @@ WHERE experiment_name = :experiment AND signal_sha256 = :sha256;
 -- Experiments with an attempt that has not ended, or that ended and will be followed by another.
 SELECT experiment_name FROM {jobs} WHERE status IN ('queued', 'running') AND executor <> 'by hand'
 UNION
-SELECT experiment_name FROM {jobs} ended WHERE retry_at IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM {jobs} later WHERE later.experiment_name = ended.experiment_name AND later.id > ended.id);
+SELECT experiment_name FROM {jobs} WHERE retry_at IS NOT NULL;
 
 -- name: open_work
 -- The same as open_attempts, but only what each pass needs.
 SELECT experiment_name, token, executor, slurm_job_id FROM {jobs}
 WHERE status IN ('queued', 'running') AND executor <> 'by hand' ORDER BY id;
 
--- name: known_signals
--- Each content of the trigger that has had an attempt.
-SELECT DISTINCT experiment_name, signal_sha256 FROM {jobs} WHERE executor <> 'by hand';
+-- name: had_attempts
+-- Of some experiments, a JSON list, each content of the trigger that has had an attempt.
+SELECT DISTINCT experiment_name, signal_sha256 FROM {jobs}
+WHERE executor <> 'by hand' AND experiment_name IN (SELECT value FROM json_each(:experiments));
 
 -- name: open_attempts
 -- Attempts that have not ended, in the order in which they were queued.
