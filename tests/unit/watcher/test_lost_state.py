@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from heliograph.drive import Drive
-from heliograph.names import utc_now
 from heliograph.protocol import signals
 from heliograph.state import journal, rebuild
 from heliograph.state.rebuild import open_level
@@ -102,7 +101,6 @@ def test_a_watcher_that_died_between_accepting_and_queueing_goes_on(
         tick_until(watcher, lambda: watcher.store.last_event("training") == 1)
         assert statuses(watcher, "evaluation") == []
     with watching(drive, state, python) as watcher:
-        watcher._due.sweep = watcher._due.search = utc_now() + timedelta(hours=1)  # no sweep finds it
         tick_until(watcher, lambda: statuses(watcher, "analysis") == ["completed"])
     assert len(starts(fake)) == 2
 
