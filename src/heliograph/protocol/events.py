@@ -33,6 +33,7 @@ _counter = itertools.count()
 Token = Annotated[str, Meta(pattern=whole("[a-z0-9-]{4,64}"), description="names one attempt")]
 Stage = Annotated[str, Meta(pattern=whole("[a-z][a-z0-9_]{0,31}"))]
 Metrics = dict[str, float | None]
+Restarts = Annotated[int, Meta(ge=0, le=1 << 31, description="how often Slurm started this job again before")]
 
 
 class _Body(Struct, kw_only=True, tag_field="kind", omit_defaults=True, frozen=True):
@@ -194,13 +195,15 @@ class ReleaseRequested(_Body, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class JobStarted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.started"):
-    """The job claimed its attempt and runs. A run by hand has a token of its own and starts here."""
+    """The job, or one part of a job array, claimed its attempt and runs. A run by hand starts here."""
 
     token: Token
     job_id: str
     hostname: Text
     signal_sha256: str | None = None
     input_path: str | None = None
+    restarts: Restarts = 0
+    part: Name | None = None
 
 
 class JobHeartbeat(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.heartbeat"):
@@ -237,12 +240,14 @@ class OutputAdded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job
 
 
 class JobEnded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.ended"):
-    """The work of the job ended with this exit code."""
+    """The work of the job ended with this exit code; with a `part`, that part of a job array only."""
 
     token: Token
     exit_code: int
     error_message: str | None = None
     error_tail: list[str] = []
+    restarts: Restarts = 0
+    part: Name | None = None
 
 
 Body = (
@@ -380,12 +385,16 @@ class Outbox:
         return sorted(self.spool.glob("[0-9]*.json"))
 
     def deliver(self) -> int:
-        """Bring waiting events to the inbox, oldest first; return how many. Raises OSError on the first
-        that the drive does not take; the rest goes on waiting."""
+        """Bring waiting events to the inbox, oldest first; return how many waited. Raises OSError on the
+        first that the drive does not take; the rest goes on waiting. Several processes may share a spool."""
         waiting = self.waiting()
         if waiting:
             self.drive.read_id()
         for path in waiting:
-            write_atomic(self.drive.inbox / path.name, path.read_bytes())
-            path.unlink()
+            try:
+                raw = path.read_bytes()
+            except FileNotFoundError:
+                continue  # another process has brought it; brought twice, it counts once
+            write_atomic(self.drive.inbox / path.name, raw)
+            path.unlink(missing_ok=True)
         return len(waiting)
