@@ -18,7 +18,7 @@ from heliograph.executors.base import Executor, FailureClass
 from heliograph.files import write_atomic
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
 from heliograph.stage_settings import stage_settings
-from heliograph.stages.render import ScriptValues, build_script
+from heliograph.stages.render import ScriptValues, build_script, log_path, parts_of
 from heliograph.stages.stage import Stage
 from heliograph.state.store import Store
 from heliograph.watcher.plan import LookUp, Submit
@@ -112,6 +112,7 @@ class Submitter:
 
     def _write_script(self, action: Submit, stage: Stage) -> Path:
         attempt = action.attempt
+        settings = stage_settings(self.config, stage.name, action.experiment)
         values = ScriptValues(
             experiment=action.experiment,
             token=attempt.token,
@@ -120,8 +121,8 @@ class Submitter:
             input_path=attempt.input_path,
             resources=attempt.resources,
             variables=self.variables,
+            parts=parts_of(stage, settings, self.drive, action.experiment, attempt.input_path),
         )
-        settings = stage_settings(self.config, stage.name, action.experiment)
         text = build_script(stage, settings, self.drive, values, self.python).encode()
         self.scripts.mkdir(parents=True, exist_ok=True)
         script = self.scripts / f"{attempt.token}.sh"
@@ -131,6 +132,11 @@ class Submitter:
 
     def _record_submitted(self, action: Submit | LookUp, job_id: str, now: datetime, adopted: bool) -> None:
         stage = self.stages[action.stage]
+        script = self.scripts / f"{action.attempt.token}.sh"
+        text = script.read_text(encoding="utf-8") if script.exists() else ""
+        log_file = (
+            log_path(text, job_id) if text else str(self.drive.stage_logs(stage.name) / f"{job_id}.log")
+        )
         self.doubts.pop(action.attempt.token, None)
         self.store.record(
             AttemptSubmitted(
@@ -139,7 +145,7 @@ class Submitter:
                 token=action.attempt.token,
                 job_id=job_id,
                 script_path=str(self.drive.scripts / stage.script_name(action.experiment)),
-                log_path=str(self.drive.stage_logs(stage.name) / f"{job_id}.log"),
+                log_path=log_file,
                 adopted=adopted,
             ),
             now,
