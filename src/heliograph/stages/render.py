@@ -116,7 +116,10 @@ def _runner(stage: Stage, settings: StageSettings, values: ScriptValues, heliogr
 
 
 def _warn_before_end_s(settings: StageSettings, time: str) -> int:
-    """Return how long before the end the job is warned; a short one does not give up more than a quarter."""
+    """Return how long before the end the job is warned; a short one does not give up more than a quarter.
+
+    sbatch's man page: the signal may be sent up to 60 seconds earlier than specified.
+    """
     limit_s = time_limit_s({"time": time})
     return 0 if limit_s is None else min(settings.warn_before_end_s, limit_s // 4)
 
