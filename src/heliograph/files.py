@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,10 @@ from heliograph.names import host_name
 _counter = itertools.count()
 _CHUNK = 1 << 20
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>[0-9]{1,9})\.[0-9]+\.tmp")
+_LONGEST_OWNER = 4096
+_IS_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.EPERM)
+_SEEN_AFTER_S = 60.0  # NFS goes on believing for 30 s that a name is missing which it once saw missing
+_LOOK_AGAIN_S = 1.0
 
 
 def temporary_name(path: Path) -> Path:
@@ -133,6 +138,45 @@ def make_folder_once(path: Path) -> bool:
         return False
     sync_folder(path.parent)
     return True
+
+
+def take_once(folder: Path, name: str, owner: str) -> str:
+    """Take `folder` for `owner`, unless it is taken; return whose it is, which the file `name` in it says.
+
+    It is made aside and renamed into place whole: who dies in the middle has taken nothing. Renaming onto a
+    folder that is not empty fails, so there is one winner; losers see ENOTEMPTY, EEXIST or, on sshfs, EPERM.
+    Whose it is, is always read back: an error may also mean that only the answer was lost.
+    Raises OSError where it cannot be told.
+    """
+    try:
+        return _owner(folder / name)
+    except FileNotFoundError:
+        pass
+    aside = temporary_name(folder)
+    refusal = None
+    try:
+        with durable("mkdir", aside):
+            os.mkdir(aside)
+        write_atomic(aside / name, owner.encode())
+        with durable("rename", folder):
+            os.rename(aside, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        refusal = error
+        shutil.rmtree(aside, ignore_errors=True)
+    is_lost = refusal is not None and refusal.errno in _IS_TAKEN
+    until = time.monotonic() + (_SEEN_AFTER_S if is_lost else 0)
+    while True:
+        try:
+            return _owner(folder / name)
+        except OSError as error:
+            if time.monotonic() >= until:
+                raise refusal or error from None
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def _owner(path: Path) -> str:
+    return read_untrusted(path, _LONGEST_OWNER).decode("utf-8", "replace")
 
 
 def open_untrusted(path: Path | str, *, follow: bool = False, inside: Path | None = None) -> int:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.drive import Drive
-from heliograph.job import JobSpec, claim, run_job
+from heliograph.job import JobSpec, run_job
 from heliograph.protocol import events as ev
+from heliograph.runner.claims import Claim
 
 SPEC = JobSpec(
     experiment="e1", stage="evaluation", token="0123456789ab", signal_sha256="a" * 64, input_path="/in"
@@ -54,8 +55,8 @@ def test_a_job_that_was_submitted_twice_runs_once(drive: Drive, tmp_path: Path) 
         assert run(drive, tmp_path, program, SLURM_JOB_ID=job_id) == 0
     assert (tmp_path / "runs").read_text() == "x"
     assert len(bodies(drive)) == 2
-    assert claim(drive, SPEC, "17"), "a restart of the same job goes on"
-    assert not claim(drive, SPEC, "18")
+    assert Claim(drive, SPEC.token, part=None, restarts=1).take("17"), "a restart of the same job goes on"
+    assert not Claim(drive, SPEC.token, part=None, restarts=0).take("18")
 
 
 def test_a_job_ended_by_a_signal_has_128_more(drive: Drive, tmp_path: Path) -> None:

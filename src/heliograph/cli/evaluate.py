@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoints", metavar="WHICH", help="final, all, or names with commas, instead of the configured"
     )
     parser.add_argument("--datasets", metavar="A,B", help="names with commas, instead of the configured")
+    parser.add_argument(
+        "--part", metavar="NAME", help="evaluate this checkpoint alone and publish nothing (job arrays)"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
@@ -70,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     mlflow_uri = os.environ.get("MLFLOW_TRACKING_URI") or load_watcher_config(drive).mlflow_tracking_uri
     try:
         with _stop_check() as check_stop, _display() as display:
-            tools = make_tools(drive, outbox, attempt, display, check_stop)
+            tools = make_tools(drive, outbox, attempt, display, check_stop, options.part)
             outcome = run_evaluation(tools, attempt, options, mlflow_uri)
     except Stopped as stopped:
         log.warning("stopped; what is finished is kept, and the same command goes on with the rest")
@@ -100,6 +103,7 @@ def _options(args: argparse.Namespace) -> Options:
         checkpoint=args.checkpoint,
         config=args.config,
         checkpoints=checkpoints,
+        part=None if args.part is None else check_name(args.part, field="--part"),
         datasets=None if args.datasets is None else names(args.datasets, "--datasets"),
     )
 

@@ -1,27 +1,24 @@
-"""Which checkpoints of an experiment are evaluated, and what is known of each."""
+"""What is known of a checkpoint, and whether it is fit to be loaded."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from heliograph.drive import Drive
-from heliograph.errors import BadConfig, BadModel
+from heliograph.errors import BadModel
 from heliograph.evaluation.settings_file import read_settings
 from heliograph.files import read_untrusted
 from heliograph.names import is_name
 from heliograph.problems import json_problem
 from heliograph.protocol.fields import Count
+from heliograph.stages.checkpoints import STEP
 from heliograph.stages.checks import weight_files
 from heliograph.stages.safetensors_header import check_safetensors
 
 _MOST_METADATA = 1 << 20
 _LONGEST_NAME = 64  # a checkpoint's name becomes part of file names, which end at 255 bytes
-_STEP = re.compile(r"checkpoint-([0-9]{1,15})")
 
 
 class Checkpoint(Struct, frozen=True):
@@ -61,50 +58,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             value=wrong.value,
             remedy="step and tokens_seen are whole numbers or null; mend the file or remove it.",
         ) from None
-    named = _STEP.fullmatch(path.name)
+    named = STEP.fullmatch(path.name)
     step = told.step if told.step is not None or named is None else int(named[1])
     return Checkpoint(path.name, path, step, told.tokens_seen)
-
-
-def choose_checkpoints(
-    drive: Drive, experiment: str, main: Path, wanted: Literal["final", "all"] | list[str]
-) -> list[Path]:
-    """Return the folders to evaluate: those that are wanted, by step, and `main` last in any case.
-
-    `main` is the checkpoint that the training ended with, or the one named by hand. Of a list, `final`
-    stands for models/EXPERIMENT/final, every other name for a folder in checkpoints/. Raises BadConfig for
-    one that does not exist, or that has the name of another.
-    """
-    saved, final = drive.checkpoints(experiment), drive.final_model(experiment)
-    if wanted == "final":
-        others: list[Path] = []
-    elif wanted == "all":
-        others = [path for path in saved.iterdir() if path.is_dir()] if saved.is_dir() else []
-        others = [path for path in others if not path.name.startswith(".")]  # one that is being saved
-        others += [final] if final.is_dir() else []
-    else:
-        others = [final if name == "final" else saved / name for name in wanted]
-    chosen = {path.resolve(): path for path in sorted(others, key=_by_step)}
-    chosen.pop(main.resolve(), None)
-    paths = [*chosen.values(), main]
-    for path in paths[:-1]:
-        if not path.is_dir() or [other.name for other in paths].count(path.name) > 1:
-            problem = "has the name of another" if path.is_dir() else "does not exist"
-            remedy = "List folders of models/EXPERIMENT/checkpoints/, each with a name of its own."
-            raise BadConfig(
-                file="base_eval.yaml or --checkpoints",
-                field="checkpoints",
-                problem=problem,
-                value=str(path),
-                remedy=remedy,
-            )
-    return paths
-
-
-def _by_step(path: Path) -> tuple[float, str]:
-    """Sort by the step that the name tells; what tells none comes last."""
-    named = _STEP.fullmatch(path.name)
-    return (float(named[1]) if named else float("inf"), path.name)
 
 
 def check_checkpoint(folder: Path) -> list[Path]:

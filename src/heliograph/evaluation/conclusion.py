@@ -93,12 +93,12 @@ class Conclusion:
             first = self.results.failures[0]
             text = failure_text(self.results.failures)
             publish_failure(tools, self.attempt, text, first.error_type, first.dataset or first.checkpoint)
-            return self._outcome(None, None)
+            return self.outcome(None, None)
         training = read_training_metadata(tools.drive, self.attempt.experiment)
         link = self._log_to_mlflow(tools, mlflow_uri, training)
         write_metadata(tools.drive, self._metadata(training, link, tools.clock()))
         publish(tools, EVAL_COMPLETE, self._signal(tools.clock()))
-        return self._outcome(str(tools.drive.evaluation_metadata(self.attempt.experiment)), link)
+        return self.outcome(str(tools.drive.evaluation_metadata(self.attempt.experiment)), link)
 
     def _log_to_mlflow(self, tools: Tools, uri: str | None, training: TrainingMetadata) -> MlflowLink | None:
         report = RunReport(
@@ -215,7 +215,8 @@ class Conclusion:
             error_message=failure_text(self.results.failures) or None,
         )
 
-    def _outcome(self, metadata_path: str | None, link: MlflowLink | None) -> Outcome:
+    def outcome(self, metadata_path: str | None, link: MlflowLink | None) -> Outcome:
+        """Return what the command tells."""
         found: dict[str, dict[str, dict[str, float | None]]] = {}
         for one in self.results.finished:
             found.setdefault(one.work.dataset, {})[one.work.checkpoint] = one.metrics

@@ -14,6 +14,7 @@ from heliograph.config import Name, load_config
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, BadSignal
 from heliograph.names import ONE_LINE, whole
+from heliograph.stages.checkpoints import CheckpointChoice
 
 Device = Annotated[
     str,
@@ -28,13 +29,11 @@ DrivePath = Annotated[
 ]
 
 
-class EvaluationConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class EvaluationConfig(CheckpointChoice, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """config/evaluation/base_eval.yaml"""
 
     datasets: Literal["all"] | Annotated[list[Name], Meta(min_length=1)] = "all"
     """all means every *.yaml in dataset_configs/; else names of such files without .yaml"""
-    checkpoints: Literal["final", "all"] | list[Name] = "final"
-    """which of models/EXPERIMENT/checkpoints/ are evaluated besides the one that the training ended with"""
     tokenizer: DrivePath | None = None
     """folder with a tokenizer.json, for checkpoints that come without one"""
     device: Device = "auto"

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import UnknownExperiment
-from heliograph.evaluation.checkpoints import choose_checkpoints
 from heliograph.evaluation.config import (
     EvaluationConfig,
     choose_datasets,
@@ -18,6 +17,7 @@ from heliograph.evaluation.config import (
     path_on_drive,
 )
 from heliograph.names import check_name
+from heliograph.stages.checkpoints import choose_checkpoints
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -29,10 +29,16 @@ class Options(Struct, frozen=True, kw_only=True):
     config: Path | None = None
     checkpoints: Literal["final", "all"] | list[str] | None = None
     datasets: list[str] | None = None
+    part: str | None = None
+    """the one checkpoint, of those, that this task of a job array evaluates"""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What is evaluated: every data set at every checkpoint, the last of which counts for the summary."""
+    """What is evaluated: every data set at every checkpoint, the last of which counts for the summary.
+
+    Of a task of a job array it is one checkpoint; none where the configuration has changed meanwhile and no
+    longer asks for it.
+    """
 
     experiment: str
     config: EvaluationConfig
@@ -60,6 +66,9 @@ def make_plan(drive: Drive, options: Options) -> Plan:
     tokenizer = None
     if config.tokenizer is not None:
         tokenizer = path_on_drive(drive, config.tokenizer, field="tokenizer", file=file)
+    checkpoints = choose_checkpoints(drive, experiment, main, config.checkpoints)
+    if options.part is not None:
+        checkpoints = [path for path in checkpoints if path.name == options.part]
     named_by = "command line" if options.datasets is not None else file
     return Plan(
         experiment=experiment,

@@ -21,9 +21,17 @@ _MEMORY_WORDS = ("out of memory", "allocate memory")  # CUDA's and the CPU alloc
 
 
 def make_tools(
-    drive: Drive, outbox: Outbox, attempt: Attempt, display: Display, check_stop: Callable[[], None]
+    drive: Drive,
+    outbox: Outbox,
+    attempt: Attempt,
+    display: Display,
+    check_stop: Callable[[], None],
+    part: str | None = None,
 ) -> Tools:
-    """Put together what the worker acts with: heartbeats go out as events, times are the wall clock's."""
+    """Put together what the worker acts with: heartbeats go out as events, times are the wall clock's.
+
+    How far one part of a job array is, says nothing of the whole, and is not told.
+    """
 
     def beat(done: int, total: int, doing: str) -> None:
         outbox.post(
@@ -31,8 +39,8 @@ def make_tools(
                 experiment=attempt.experiment,
                 stage=STAGE,
                 token=attempt.token,
-                done=done,
-                total=total,
+                done=None if part else done,
+                total=None if part else total,
                 doing=doing,
             )
         )
@@ -55,10 +63,24 @@ def run_evaluation(tools: Tools, attempt: Attempt, options: Options, mlflow_uri:
             if not attempt.by_hand:
                 publish_failure(tools, attempt, str(error), type(error).__name__, "plan")
             raise
+        if options.part is not None:
+            return _evaluate_part(tools, attempt, plan)
         with telling_by_hand(tools.outbox, STAGE, attempt, str(plan.checkpoints[-1])) as ending:
             outcome = _evaluate(tools, attempt, plan, mlflow_uri)
             ending.set(outcome.exit_code, failure_text(outcome.failures) or None)
             return outcome
+
+
+def _evaluate_part(tools: Tools, attempt: Attempt, plan: Plan) -> Outcome:
+    """Evaluate one checkpoint and publish nothing: that is for whoever finds all of them evaluated."""
+    began, started_at = time.monotonic(), tools.clock()
+    results = _work(tools, attempt, plan)
+    duration_s = round(time.monotonic() - began, 3)
+    tools.progress.finish()
+    part = Conclusion(
+        attempt=attempt, plan=plan, results=results, started_at=started_at, duration_s=duration_s
+    )
+    return part.outcome(None, None)
 
 
 def _evaluate(tools: Tools, attempt: Attempt, plan: Plan, mlflow_uri: str | None) -> Outcome:

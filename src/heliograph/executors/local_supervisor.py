@@ -176,14 +176,17 @@ def _run(job: _Job, slot: int) -> None:
 def _open_outputs(job: _Job) -> tuple[int, int]:
     facts = {
         "j": job.id,
+        "A": job.id,  # a job that is no array, or an array's first element, which is all there is here
+        "a": "0",
         "x": job.name,
         "u": pwd.getpwuid(os.getuid()).pw_name,
         "N": socket.gethostname().split(".")[0],
     }
     paths = sbatch.output_paths(job.directives, facts)
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND
-    output = os.open(paths[0], flags | os.O_TRUNC, 0o666)
-    error = os.dup(output) if paths[1] == paths[0] else os.open(paths[1], flags | os.O_TRUNC, 0o666)
+    flags |= 0 if job.directives.get("open-mode", "").startswith("a") else os.O_TRUNC
+    output = os.open(paths[0], flags, 0o666)
+    error = os.dup(output) if paths[1] == paths[0] else os.open(paths[1], flags, 0o666)
     return output, error
 
 

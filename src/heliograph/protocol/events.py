@@ -32,6 +32,7 @@ from heliograph.protocol.fields import (
     Message,
     Metrics,
     Name,
+    Restarts,
     Stage,
     Text,
     Timestamp,
@@ -203,13 +204,15 @@ class ReleaseRequested(_Body, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class JobStarted(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.started"):
-    """The job claimed its attempt and runs. A run by hand has a token of its own and starts here."""
+    """The job, or one part of a job array, claimed its attempt and runs. A run by hand starts here."""
 
     token: Token
     job_id: Text
     hostname: Text
     signal_sha256: Text | None = None
     input_path: Text | None = None
+    restarts: Restarts = 0
+    part: Name | None = None
 
 
 class JobHeartbeat(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.heartbeat"):
@@ -246,12 +249,14 @@ class OutputAdded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job
 
 
 class JobEnded(_Body, frozen=True, kw_only=True, omit_defaults=True, tag="job.ended"):
-    """The work of the job ended with this exit code."""
+    """The work of the job ended with this exit code; with a `part`, that part of a job array only."""
 
     token: Token
     exit_code: ExitCode
     error_message: Message | None = None
     error_tail: list[Message] = []
+    restarts: Restarts = 0
+    part: Name | None = None
 
 
 Body = (
@@ -389,12 +394,16 @@ class Outbox:
         return sorted(self.spool.glob("[0-9]*.json"))
 
     def deliver(self) -> int:
-        """Bring waiting events to the inbox, oldest first; return how many. Raises OSError on the first
-        that the drive does not take; the rest goes on waiting."""
+        """Bring waiting events to the inbox, oldest first; return how many waited. Raises OSError on the
+        first that the drive does not take; the rest goes on waiting. Several processes may share a spool."""
         waiting = self.waiting()
         if waiting:
             self.drive.read_id()
         for path in waiting:
-            write_atomic(self.drive.inbox / path.name, path.read_bytes())
+            try:
+                raw = path.read_bytes()
+            except FileNotFoundError:
+                continue  # another process has brought it; brought twice, it counts once
+            write_atomic(self.drive.inbox / path.name, raw)
             remove_file(path)
         return len(waiting)

@@ -41,6 +41,7 @@ Stage = Annotated[
 Metrics = dict[Text, Finite | None]
 ExitCode = Annotated[int, Meta(ge=-(2**31), lt=2**32)]
 Message = Annotated[str, Meta(max_length=1 << 16)]
+Restarts = Annotated[int, Meta(ge=0, le=1 << 31, description="how often Slurm started this job again before")]
 
 
 def is_possible(moment: datetime) -> bool:

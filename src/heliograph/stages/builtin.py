@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heliograph.protocol import signals
-from heliograph.stages import checks
+from heliograph.stages import checkpoints, checks
 from heliograph.stages.stage import Stage
 
 EVALUATION = Stage(
@@ -16,6 +16,7 @@ EVALUATION = Stage(
     failed=signals.EVAL_FAILED,
     check_output=checks.check_evaluation,
     command=("evaluate", "--experiment", "{experiment}", "--checkpoint", "{input}"),
+    parts=checkpoints.list_parts,
 )
 
 ANALYSIS = Stage(

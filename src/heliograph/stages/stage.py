@@ -13,6 +13,7 @@ from heliograph.drive import Drive
 from heliograph.protocol.signals import Signal, SignalKind
 
 Check = Callable[[Drive, Signal], str]
+Parts = Callable[[Drive, str, str], list[str]]
 
 
 class Stage(Struct, frozen=True, kw_only=True):
@@ -37,6 +38,10 @@ class Stage(Struct, frozen=True, kw_only=True):
     """arguments of `heliograph`, with {experiment} and {input} to be filled in"""
     working_folder: str = "."
     """where the command runs, relative to the drive"""
+    parts: Parts | None = None
+    """lists, by name, the parts that tasks of a job array may do; from the drive, the experiment, the input.
+    The command then takes --part NAME, to do that part and publish nothing; without, it does what is missing
+    and publishes."""
 
     @property
     def database(self) -> str:

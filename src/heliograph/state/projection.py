@@ -107,9 +107,12 @@ def _job_started(write: _Writer, body: ev.JobStarted) -> None:
         write.run("set_checkpoint")
 
 
-def _job_ended(write: _Writer, _: ev.JobEnded) -> None:
-    write.run("end_job")
-    write.run("end_job_by_hand")
+def _job_ended(write: _Writer, body: ev.JobEnded) -> None:
+    if body.part is None:
+        write.run("end_job")
+        write.run("end_job_by_hand")
+    elif body.exit_code != 0:
+        write.run("fail_part", error_message=body.error_message or f"exit code {body.exit_code}")
 
 
 def _retry_requested(write: _Writer, body: ev.RetryRequested) -> None:

@@ -17,8 +17,8 @@ from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import DriveUnavailable
 from heliograph.files import write_atomic
-from heliograph.protocol.claims import read_claim
 from heliograph.protocol.quarantine import keep_aside
+from heliograph.runner.claims import read_claim
 from heliograph.stages.stage import Stage
 from heliograph.state import journal
 from heliograph.state.inbox import MOST_AT_ONCE, Inbox

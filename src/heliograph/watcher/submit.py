@@ -18,7 +18,7 @@ from heliograph.executors.base import Executor, FailureClass, JobReport
 from heliograph.files import make_folder, write_atomic
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
 from heliograph.stage_settings import stage_settings
-from heliograph.stages.render import ScriptValues, build_script
+from heliograph.stages.render import ScriptValues, build_script, log_path, parts_of
 from heliograph.stages.stage import Stage
 from heliograph.state.store import Store
 from heliograph.watcher.plan import Adopt, Cancel, LookUp, Submit
@@ -116,6 +116,7 @@ class Submitter:
 
     def _write_script(self, action: Submit, stage: Stage) -> Path:
         attempt = action.attempt
+        settings = stage_settings(self.config, stage.name, action.experiment)
         values = ScriptValues(
             experiment=action.experiment,
             token=attempt.token,
@@ -124,8 +125,8 @@ class Submitter:
             input_path=attempt.input_path,
             resources=attempt.resources,
             variables=self.variables,
+            parts=parts_of(stage, settings, self.drive, action.experiment, attempt.input_path),
         )
-        settings = stage_settings(self.config, stage.name, action.experiment)
         text = build_script(stage, settings, self.drive, values, self.python).encode()
         make_folder(self.scripts)
         script = self.scripts / f"{attempt.token}.sh"
@@ -158,6 +159,11 @@ class Submitter:
         self, action: Submit | LookUp | Adopt, job_id: str, now: datetime, adopted: bool
     ) -> None:
         stage = self.stages[action.stage]
+        script = self.scripts / f"{action.attempt.token}.sh"
+        text = script.read_text(encoding="utf-8") if script.exists() else ""
+        log_file = (
+            log_path(text, job_id) if text else str(self.drive.stage_logs(stage.name) / f"{job_id}.log")
+        )
         self.doubts.pop(action.attempt.token, None)
         self.store.record(
             AttemptSubmitted(
@@ -166,7 +172,7 @@ class Submitter:
                 token=action.attempt.token,
                 job_id=job_id,
                 script_path=str(self.drive.scripts / stage.script_name(action.experiment)),
-                log_path=str(self.drive.stage_logs(stage.name) / f"{job_id}.log"),
+                log_path=log_file,
                 adopted=adopted,
             ),
             now,

@@ -43,9 +43,8 @@ def evaluate(
     **options: Any,
 ) -> Outcome:
     attempt = attempt or in_job(drive)
-    tools: Tools = make_tools(
-        drive, Outbox(drive, drive.root.parent / "spool"), attempt, lambda *_: None, check_stop
-    )
+    outbox = Outbox(drive, drive.root.parent / "spool")
+    tools: Tools = make_tools(drive, outbox, attempt, lambda *_: None, check_stop, options.get("part"))
     return run_evaluation(tools, attempt, Options(experiment=EXPERIMENT, **options), None)
 
 

@@ -143,6 +143,21 @@ class TestRunning:
         bench.end_of(job_id, name)
         assert is_zombie(int((bench.folder / f"{job_id}.log").read_text()))
 
+    def test_a_log_is_appended_to_where_that_is_asked_for(self, bench: Bench) -> None:
+        (bench.folder).mkdir()
+        for name, mode in (("kept", ["--open-mode=append"]), ("lost", [])):
+            log = bench.folder / f"{name}.log"
+            log.write_text("before\n")
+            bench.end_of(*bench.start("echo after", f"--output='{log}'", *mode))
+        assert (bench.folder / "kept.log").read_text() == "before\nafter\n"
+        assert (bench.folder / "lost.log").read_text() == "after\n"
+
+    def test_an_array_is_one_job_here(self, bench: Bench) -> None:
+        output = f"--output='{bench.folder}/%A_%a.log'"
+        job_id, name = bench.start('echo "${SLURM_ARRAY_TASK_ID-none}"', "--array=0-3%2", output)
+        bench.end_of(job_id, name)
+        assert (bench.folder / f"{job_id}_0.log").read_text() == "none\n"
+
     def test_unknown_directives_are_left_alone(self, bench: Bench) -> None:
         directives = ["--partition=gpu", "--mem=32G", "--gres=gpu:1", "--no-requeue"]
         assert bench.end_of(*bench.start("true", *directives)).state is JobState.COMPLETED

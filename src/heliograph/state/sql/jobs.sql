@@ -26,15 +26,19 @@ UPDATE {jobs} SET scheduler_state = :state, pending_reason = :reason, nodes = co
 WHERE token = :token AND status IN ('queued', 'running');
 
 -- name: start_attempt
--- The job claimed its attempt. A job that nobody queued (run by hand) makes its own row.
+-- The job claimed its attempt. A job that nobody queued (run by hand) makes its own row. The same job started
+-- again begins anew, though the row says running; what an earlier start tells late does not count.
 INSERT INTO {jobs} (experiment_name, status, attempt, token, signal_sha256, queued_at, submitted_at, started_at,
     executor, slurm_job_id, hostname, heartbeat_at)
 VALUES (:experiment, 'running', 1, :token, :signal_sha256, :at, :at, :at, 'by hand', :job_id, :hostname, :at)
 ON CONFLICT (token) DO UPDATE SET
     status = 'running', started_at = excluded.started_at, slurm_job_id = excluded.slurm_job_id,
     hostname = excluded.hostname, heartbeat_at = excluded.heartbeat_at, scheduler_state = 'RUNNING',
-    pending_reason = NULL, submitted_at = coalesce({jobs}.submitted_at, excluded.submitted_at)
-WHERE {jobs}.status = 'queued';
+    pending_reason = NULL, submitted_at = coalesce({jobs}.submitted_at, excluded.submitted_at),
+    restarts = CASE WHEN :restarts > 0 THEN :restarts ELSE {jobs}.restarts END,
+    exit_code = NULL, error_message = NULL, metadata = json_remove({jobs}.metadata, '$.error_tail')
+WHERE {jobs}.status = 'queued' OR ({jobs}.status = 'running' AND :part IS NULL
+    AND :restarts > 0 AND :restarts >= coalesce({jobs}.restarts, 0));
 
 -- name: beat_attempt
 -- The job lives.
@@ -47,10 +51,17 @@ WHERE token = :token AND status IN ('queued', 'running');
 UPDATE {jobs} SET mlflow_run_id = :mlflow_run_id WHERE token = :token;
 
 -- name: end_job
--- The job's own word of how its work ended; the verdict is the watcher's.
+-- The job's own word of how its work ended; the verdict is the watcher's. An earlier start of a job that was
+-- started again has no say.
 UPDATE {jobs} SET exit_code = :exit_code, error_message = coalesce(:error_message, error_message),
     metadata = json_set(metadata, '$.error_tail', json(:error_tail)), heartbeat_at = :at
-WHERE token = :token AND status IN ('queued', 'running');
+WHERE token = :token AND status IN ('queued', 'running') AND :restarts >= coalesce(restarts, 0);
+
+-- name: fail_part
+-- One part of a job array failed; the others go on. What it says is kept for the verdict on the whole.
+UPDATE {jobs} SET error_message = :part || ': ' || :error_message,
+    metadata = json_set(metadata, '$.error_tail', json(:error_tail)), heartbeat_at = :at
+WHERE token = :token AND status IN ('queued', 'running') AND exit_code IS NULL;
 
 -- name: end_job_by_hand
 -- A job that nobody queued has no watcher to judge it.
