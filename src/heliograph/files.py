@@ -22,6 +22,15 @@ from heliograph.names import host_name
 
 _counter = itertools.count()
 _CHUNK = 1 << 20
+LASTING = (
+    *(errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES),
+    *(errno.ENAMETOOLONG, errno.ENOTDIR),
+)
+"""Errors that stay until somebody mends the file. All others (a stale handle, a drive that is away) may pass."""
+_IN_WORDS = {
+    errno.ELOOP: "a symbolic link, or one that leads to itself",
+    errno.ENXIO: "not a regular file",  # a socket, or a device that is not there
+}
 
 
 def temporary_name(path: Path) -> Path:
@@ -98,10 +107,13 @@ def open_untrusted(path: Path, *, follow: bool = False, inside: Path | None = No
     is a symbolic link (unless `follow`), or when what was opened does not stand below `inside`. The last is
     asked of the kernel after the opening, so no link that is swapped meanwhile leads away.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    except OSError as error:
+        raise OSError(error.errno, _IN_WORDS.get(error.errno or 0, error.strerror), str(path)) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+            raise OSError(errno.EINVAL, _IN_WORDS[errno.ENXIO], str(path))
         if inside is not None:
             opened = Path(f"/proc/self/fd/{handle}").readlink()
             if not opened.is_relative_to(os.path.realpath(inside)):

@@ -6,7 +6,6 @@ applied a second time.
 
 from __future__ import annotations
 
-import errno
 import logging
 import sqlite3
 from datetime import datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import BadEvent, plain
+from heliograph.files import LASTING
 from heliograph.protocol.events import Event, event_path
 from heliograph.protocol.quarantine import move_aside
 from heliograph.state import journal
@@ -24,7 +24,6 @@ from heliograph.state.store import Store
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
 MOST_BYTES_AT_ONCE = 8 << 20
-_NEVER_AN_EVENT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES)
 # Values that the schema lets pass and a database or a calendar does not; a full disk is none of these.
 _CANNOT_BE_APPLIED = (
     ArithmeticError,
@@ -75,7 +74,7 @@ class Inbox:
             except BadEvent as error:
                 self._put_aside_when_settled(path, error, now)
             except OSError as error:
-                if error.errno in _NEVER_AN_EVENT:
+                if error.errno in LASTING:
                     self._put_aside_when_settled(path, _no_file(path, error), now)
                 else:
                     log.debug("event %s cannot be read now: %s", plain(name), error.strerror)
@@ -91,7 +90,8 @@ class Inbox:
             try:
                 fresh += store.apply([event])
             except _CANNOT_BE_APPLIED as error:
-                self._put_aside(event_path(self.drive, event.id), _explain(event, error), now)
+                path = event_path(self.drive, event.id)
+                self._put_aside(path, _explain(path, event, error), now)
         return fresh
 
     def _put_aside_when_settled(self, path: Path, error: BadEvent, now: datetime) -> None:
@@ -115,12 +115,13 @@ def _no_file(path: Path, error: OSError) -> BadEvent:
     )
 
 
-def _explain(event: Event, error: Exception) -> BadEvent:
+def _explain(path: Path, event: Event, error: Exception) -> BadEvent:
     """Say what a database or a calendar did not take, unless that is said already."""
     if isinstance(error, BadEvent):
+        error.facts["file"] = plain(str(path))
         return error
     return BadEvent(
-        file=f"{event.id}.json",
+        file=path,
         field="body",
         problem=f"cannot be applied: {error!r}",
         value=event.body,

@@ -10,7 +10,6 @@ A look has one of these outcomes, and only the second and the last lead to anyth
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
@@ -22,16 +21,12 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import BadInput, BadSignal
-from heliograph.files import read_untrusted
+from heliograph.files import LASTING, read_untrusted
 from heliograph.names import is_name
 from heliograph.protocol.signals import ALL_KINDS, LARGEST_SIGNAL, Signal, SignalKind, parse_signal
 from heliograph.stages.stage import Stage
 
 log = logging.getLogger(__name__)
-_NEVER_READABLE = (
-    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
-    *(errno.EINVAL, errno.EFBIG, errno.ENXIO, errno.EACCES),
-)
 
 
 class Sighting(Struct, frozen=True):
@@ -105,7 +100,7 @@ class Looker:
             except BadInput as error:
                 broken += self._settled(kind, path, raw, str(error), now)
             except OSError as error:
-                if error.errno in _NEVER_READABLE:
+                if error.errno in LASTING:
                     broken += self._settled(kind, path, raw, str(_cannot_open(path, error)), now)
                 else:
                     log.debug("%s announces files that cannot be read now: %s", path, error)
@@ -176,7 +171,7 @@ def _cannot_open(path: Path, error: OSError) -> BadSignal:
         file=path,
         field="(what it announces)",
         problem=f"is a path that nobody can open: {error.strerror}",
-        value=error.filename,
+        value=os.path.basename(error.filename or ""),
         remedy="Let it be a plain file or folder that the watcher's user may read.",
     )
 
