@@ -249,7 +249,9 @@ def _explain(message: str, values: object, kind: type[Any], file: object) -> Bad
         near = difflib.get_close_matches(key[:64], _known_keys(kind), n=1, cutoff=0.6)
         remedy = f"Remove it; {REFERENCE} lists what there is."
         if near:
-            remedy = f"Did you mean {near[0]}?" if near[0] != key else f"It belongs elsewhere; see {REFERENCE}."
+            remedy = (
+                f"Did you mean {near[0]}?" if near[0] != key else f"It belongs elsewhere; see {REFERENCE}."
+            )
         where = f"{wrong.field}.{key}".lstrip(".")
         return BadConfig(file=file, field=where, problem="unknown key", value=key, remedy=remedy)
     remedy = f"{REFERENCE} tells what this key takes."

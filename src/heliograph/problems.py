@@ -110,7 +110,9 @@ def _choices(kind: Any, steps: Steps) -> list[str]:
         nodes = [plain for node in nodes for plain in _alternatives(node)]
         if step is not None:
             nodes = [part for node in nodes for part in _part(node, step)]
-    words = [str(one) for node in nodes if isinstance(node, msgspec.inspect.LiteralType) for one in node.values]
+    words = [
+        str(one) for node in nodes if isinstance(node, msgspec.inspect.LiteralType) for one in node.values
+    ]
     return words + ["a list" for node in nodes if isinstance(node, msgspec.inspect.ListType)]
 
 

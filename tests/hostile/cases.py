@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.protocol.signals import ALL_KINDS, SignalKind
-from hostile import makers
+from hostile import makers, model_makers
 from hostile.place import Place
 from support.drives import make_model, write_evaluation
 
@@ -87,6 +87,11 @@ def params(name: str) -> list[Any]:
     return [pytest.param(case, id=case.name) for case in read_corpus(name)]
 
 
+def make(name: str, place: Place) -> None:
+    """Call one of the makers."""
+    (getattr(makers, name, None) or getattr(model_makers, name))(place)
+
+
 # Signals --------------------------------------------------------------------------------------------
 
 
@@ -114,7 +119,7 @@ def _write(case: Case, place: Place, values: dict[str, Any]) -> None:
         raw = encode(values, case.members)
     place.path.write_bytes(raw)
     if case.make is not None:
-        getattr(makers, case.make)(place)
+        make(case.make, place)
 
 
 def encode(values: dict[str, Any], members: str | None = None) -> bytes:
@@ -154,7 +159,7 @@ def put_event(case: Case, drive: Drive, number: int) -> tuple[Place, list[dict[s
             raw = raw[:-2] + f", {case.members}}}}}".encode()
     place.path.write_bytes(raw)
     if case.make is not None:
-        getattr(makers, case.make)(place)
+        make(case.make, place)
     before = [event_values(one["kind"], experiment, 100_000 + number, one) for one in case.after]
     return place, before
 
@@ -175,7 +180,7 @@ def put_config(case: Case, drive: Drive) -> Place:
         raw = yaml.safe_dump(values, allow_unicode=True).encode()
     place.path.write_bytes(raw)
     if case.make is not None:
-        getattr(makers, case.make)(place)
+        make(case.make, place)
     return place
 
 
@@ -205,7 +210,7 @@ def put_model(case: Case, drive: Drive) -> Place:
         place.path.unlink()
         (folder / "model.safetensors.index.json").write_text(index)
     if case.make is not None:
-        getattr(makers, case.make)(place)
+        make(case.make, place)
     return place
 
 
@@ -242,5 +247,3 @@ def as_nobody(when: bool) -> Iterator[None]:
     finally:
         os.seteuid(0)
         os.setegid(0)
-
-

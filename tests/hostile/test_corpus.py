@@ -41,7 +41,9 @@ def test_signal(case: Case, drive: Drive) -> None:
 def test_event(case: Case, drive: Drive, spot: Path) -> None:
     place, before = put_event(case, drive, 7)
     with Store(spot / "state") as store:
-        told = tell.of_event(place, [ev.parse_event(json.dumps(one).encode(), "before") for one in before], store)
+        told = tell.of_event(
+            place, [ev.parse_event(json.dumps(one).encode(), "before") for one in before], store
+        )
         assert store.connection("training").execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert told == case.expected(place)
     assert told is None or told.isprintable()

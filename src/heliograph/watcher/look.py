@@ -70,9 +70,9 @@ class Looker:
 
     def experiments(self) -> list[str]:
         """List the experiments that have a folder, by one listing. Names that are none are left out; see
-        `hostile_folders`."""
+        `hostile_folders`. A link is looked at, so that it is told of when it leads out of the drive."""
         with os.scandir(self.drive.models) as entries:
-            return sorted(e.name for e in entries if is_name(e.name) and e.is_dir(follow_symlinks=False))
+            return sorted(e.name for e in entries if is_name(e.name) and (e.is_symlink() or e.is_dir()))
 
     def hostile_folders(self) -> list[Path]:
         """List folders below models/ whose names are no experiment's name, hidden ones aside."""
