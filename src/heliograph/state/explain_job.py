@@ -52,25 +52,8 @@ def _not_submitted(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: 
     executor = one_line(attempt.executor)
     if waits and attempt.scheduler_state in ("HOLD", "TRANSIENT"):
         return _refused(facts, stage, attempt, now)
-    if waits and attempt.not_before:
-        before = stage.attempts[-2] if len(stage.attempts) > 1 else None
-        told = []
-        if before is not None and before.status == "failed":
-            why = CAUSES.get(before.failure_class or "", "")
-            told = [f"Attempt {before.number} failed{f', because {why}' if why else ''}: {_said(before)}"]
-        return Case(
-            code="backoff",
-            headline=f"{_name(stage)} waits for its {_which(stage, attempt)}: "
-            f"{until(attempt.not_before, now)}.",
-            sentences=told,
-            steps=[
-                Step("Not to wait:", _command(facts, "retry", stage)),
-                Step("To have no other attempt:", _command(facts, "cancel", stage)),
-            ],
-            since=attempt.queued_at,
-            next_attempt_at=attempt.not_before,
-            next_resources=attempt.resources,
-        )
+    if waits:
+        return _backoff(facts, stage, attempt, now)
     waited_s = since_s(attempt.queued_at, now) or 0.0
     if waited_s > LONG_S and facts.watcher.is_alive:
         return Case(
@@ -88,6 +71,28 @@ def _not_submitted(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: 
         code="to_submit",
         headline=f"{_name(stage)} is queued: the watcher's next pass hands it to {executor}.",
         since=attempt.queued_at,
+    )
+
+
+def _backoff(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: datetime) -> Case:
+    """An earlier attempt failed, and this one waits for its time."""
+    before = stage.attempts[-2] if len(stage.attempts) > 1 else None
+    told = []
+    if before is not None and before.status == "failed":
+        why = CAUSES.get(before.failure_class or "", "")
+        told = [f"Attempt {before.number} failed{f', because {why}' if why else ''}: {_said(before)}"]
+    at = until(attempt.not_before or attempt.queued_at, now)
+    return Case(
+        code="backoff",
+        headline=f"{_name(stage)} waits for its {_which(stage, attempt)}: {at}.",
+        sentences=told,
+        steps=[
+            Step("Not to wait:", _command(facts, "retry", stage)),
+            Step("To have no other attempt:", _command(facts, "cancel", stage)),
+        ],
+        since=attempt.queued_at,
+        next_attempt_at=attempt.not_before,
+        next_resources=attempt.resources,
     )
 
 

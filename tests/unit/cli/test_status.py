@@ -86,6 +86,14 @@ def test_signals_that_were_put_aside_are_told_first(
     assert "evaluation-waits: models/evaluation-waits/.training_complete" in text
 
 
+def test_the_row_of_a_signal_that_was_put_aside_says_where_to_look(
+    published: Drive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = status(published, capsys).splitlines()
+    row = next(n for n, line in enumerate(lines) if line.startswith("evaluation-waits  "))
+    assert lines[row + 1] == "  ! 1 signal was put aside: heliograph why evaluation-waits"
+
+
 def test_one_experiment_in_full(published: Drive, capsys: pytest.CaptureFixture[str]) -> None:
     lines = status(published, capsys, "baseline").splitlines()
     assert "    MLflow  https://mlflow.example.org/#/experiments/1/runs/def456" in lines
