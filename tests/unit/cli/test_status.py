@@ -51,7 +51,7 @@ def test_messages_retries_progress_and_jobs_are_told(
     published: Drive, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = status(published, capsys)
-    assert "      OUT_OF_MEMORY: the job used more than its 32G\n      next attempt " in text
+    assert "      OUT_OF_MEMORY: the job used more than its 32G\n      on node07\n      next attempt " in text
     assert "37 % · slurm 4721" in text
     assert "      Resources\n" in text
     assert f"      log {published.root}/logs/evaluation/4722.log\n" in text

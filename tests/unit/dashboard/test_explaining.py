@@ -114,6 +114,7 @@ def test_a_held_submission_tells_slurms_exact_words(tmp_path: Path) -> None:
 def test_a_cancellation_that_was_asked_for_is_said_first(tmp_path: Path) -> None:
     answer = why(tmp_path, states.is_being_cancelled)
     assert answer.sentences[0] == "tmorton@monitoring asked 1 min ago to cancel it; the watcher ends it."
+    assert commands(answer) == ["heliograph logs exp_01 evaluation -f"]
 
 
 def test_a_silent_training_says_what_to_look_at(tmp_path: Path) -> None:

@@ -108,10 +108,18 @@ def test_what_somebody_asked_for_is_said(known: dict[str, Any], said: str | None
     assert shown(**known).asked == said
 
 
-def test_a_job_tells_its_node_and_how_often_it_was_put_back() -> None:
-    known: dict[str, Any] = {"executor": "slurm", "job_id": "4711", "node": "node07", "restarts": 2}
-    assert shown(status="running", **known).job == "slurm 4711 · node07 · put back 2 ×"
-    assert shown(status="completed", **known).job == "slurm 4711 · put back 2 ×"
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"status": "running", "node": "node07"}, "on node07"),
+        ({"status": "failed", "node": "\x1b[31m", "restarts": 2}, "on \\x1b[31m, put back 2 times"),
+        ({"status": "queued", "node": "node07", "restarts": 1}, "put back once"),
+        ({"status": "completed", "node": "node07"}, None),
+        ({"status": "running"}, None),
+    ],
+)
+def test_a_job_tells_its_node_and_how_often_it_was_put_back(known: dict[str, Any], said: str | None) -> None:
+    assert shown(**known).place == said
 
 
 def test_links_lead_to_log_errors_and_run() -> None:
