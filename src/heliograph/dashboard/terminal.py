@@ -108,7 +108,7 @@ def _print_row(console: Console, row: Row) -> None:
         console.print(Text(f"  ! {count} put aside: heliograph why {row.name}", style="bold red"))
     for stage in row.stages:
         console.print(_stage_line(stage), no_wrap=True, overflow="ellipsis")
-        for said in (words.one_line(stage.message or ""), stage.again, stage.asked):
+        for said in (words.one_line(stage.message or ""), stage.place, stage.again, stage.asked):
             if said:
                 console.print(Text(f"      {said}"), no_wrap=True, overflow="ellipsis")
         if stage.log_path and stage.status == "failed":
@@ -143,6 +143,7 @@ def _print_details(console: Console, stage: StageShown) -> None:
     facts = [(moment.label, moment.shown) for moment in stage.moments]
     facts += [("took", stage.took)] if stage.took else []
     facts += [("job", stage.job)] if stage.job else []
+    facts += [("where", stage.place)] if stage.place else []
     facts += [("log", stage.log_path)] if stage.log_path else []
     facts += [(link.text, link.href) for link in stage.links if link.leads_away]
     for label, value in facts:

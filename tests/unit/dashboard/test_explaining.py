@@ -11,8 +11,10 @@ import pytest
 
 from heliograph.dashboard.explaining import explain_experiment
 from heliograph.errors import UnknownExperiment, UsageError
+from heliograph.executors.base import FailureClass
 from heliograph.names import host_name
 from heliograph.state.explanation import CODES, Explanation
+from heliograph.state.failure_words import CAUSES, MEANINGS, REMEDIES
 from support.drives import NOW
 from support.lives import E1, Life, live, watcher_beats
 from unit.dashboard import states
@@ -112,6 +114,7 @@ def test_a_held_submission_tells_slurms_exact_words(tmp_path: Path) -> None:
 def test_a_cancellation_that_was_asked_for_is_said_first(tmp_path: Path) -> None:
     answer = why(tmp_path, states.is_being_cancelled)
     assert answer.sentences[0] == "tmorton@monitoring asked 1 min ago to cancel it; the watcher ends it."
+    assert commands(answer) == ["heliograph logs exp_01 evaluation -f"]
 
 
 def test_a_silent_training_says_what_to_look_at(tmp_path: Path) -> None:
@@ -263,3 +266,10 @@ def test_commands_name_the_drive_where_that_is_needed(tmp_path: Path) -> None:
     with live(tmp_path, states.was_cancelled) as snapshots:
         answer = explain_experiment(snapshots, E1, NOW, command="heliograph --drive /mnt/x")
     assert commands(answer) == ["heliograph --drive /mnt/x retry exp_01 --stage evaluation"]
+
+
+def test_the_runbook_knows_every_answer() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert [code for code in CODES if f"`{code}`" not in text] == []
+    assert [name for name in MEANINGS if f"| `{name}` |" not in text] == []
+    assert {*MEANINGS} == {*CAUSES} == {*REMEDIES} == {*FailureClass}
