@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
+import signal
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from crash import invariants
 from crash.dying import Where, in_child
+from crash.nursery import serve
 from crash.segments import SEGMENTS, Segment
 from crash.worlds import World
+from heliograph.config import Resources, StageSettings
+from heliograph.drive import Drive
+from heliograph.stages.builtin import STAGES
+from heliograph.stages.render import ScriptValues, build_script
 
 SEED = 20260131
 TWICE = 0.12  # of the steps are died at a second time, by whoever takes over
@@ -82,7 +92,41 @@ def _begin(world: World, segment: Segment) -> None:
     segment.before(world)
 
 
+@contextmanager
+def nursery(folder: Path) -> Iterator[None]:
+    """Keep a process from which jobs and workers are forked."""
+    socket = folder / "nursery"
+    pid = os.fork()
+    if pid == 0:
+        try:
+            serve(str(socket))
+        finally:
+            os._exit(1)
+    try:
+        while not socket.exists():
+            time.sleep(0.01)
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def import_late_modules() -> None:
+    """Import what a watcher imports when it renders its first script, so that no child has to."""
+    values = ScriptValues(
+        experiment="e", token="t", attempt=1, signal_sha256="", input_path="", resources=Resources()
+    )
+    build_script(STAGES[0], StageSettings(), Drive("/drive"), values)
+
+
 def main(name: str, moment: str, folder: Path) -> None:
+    tempfile.tempdir = str(folder)
+    import_late_modules()
+    with nursery(folder):
+        _die_everywhere(name, moment, folder)
+
+
+def _die_everywhere(name: str, moment: str, folder: Path) -> None:
     driver = Driver(name, moment, folder)
     driver.prepare()
     began = time.monotonic()
