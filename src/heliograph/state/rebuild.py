@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import tempfile
 from datetime import datetime
@@ -22,20 +23,27 @@ from heliograph.state.store import Store
 
 
 def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
-    """Set the live databases aside, apply the journal to empty ones, then what only the old ones knew.
+    """Apply the journal to empty databases, then what only the live ones knew; put those aside.
 
+    What only they knew is in the journal before they are put aside: to die at any point loses nothing.
     Returns a sentence for each database. Raises LeaseHeld while a watcher is alive.
     """
     live = live_folder(state_folder, drive)
     with held(drive, now):
-        aside = live.with_name(f"live.{now:%Y%m%dT%H%M%SZ}")
+        aside, new = live.with_name(f"live.{now:%Y%m%dT%H%M%SZ}"), live.with_name("live.new")
+        if new.is_dir():
+            with durable("rmtree", new):
+                shutil.rmtree(new)
+        with Store(new) as store:
+            journal.catch_up(drive, store)
+            extra = sum(_carry_over(store, stage, live) for stage in DATABASES)
+            journal.append(drive, store)
         if live.is_dir():
             with durable("rename", live):
                 live.rename(aside)
+        with durable("rename", new):
+            new.rename(live)
         with Store(live) as store:
-            journal.catch_up(drive, store)
-            extra = sum(_carry_over(store, stage, aside) for stage in DATABASES)
-            journal.append(drive, store)
             Publisher(drive, store, host=host_name()).publish(now)
             told = [f"{stage}.db: {store.last_event(stage)} events applied" for stage in DATABASES]
     if extra:
@@ -45,9 +53,9 @@ def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
     return told
 
 
-def _carry_over(store: Store, stage: str, aside: Path) -> int:
+def _carry_over(store: Store, stage: str, old_folder: Path) -> int:
     """Apply events that an old database has and the journal lacks; a corrupt one gives what it can."""
-    path = aside / DATABASES[stage].file_name
+    path = old_folder / DATABASES[stage].file_name
     if not path.is_file():
         return 0
     old = sqlite3.connect(path)
