@@ -1,6 +1,8 @@
 """Dies at every durable step of one segment. Run as a program of its own: it forks, and imports only once.
 
 python -m crash.driver SEGMENT MOMENT FOLDER         prints one JSON object
+
+or, in place of a segment, `job` or `worker`: then the first job of the pipeline dies.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from crash import invariants
@@ -27,6 +30,7 @@ from heliograph.drive import Drive
 from heliograph.stages.builtin import STAGES
 from heliograph.stages.render import ScriptValues, build_script
 
+JOBS = ("job", "worker")
 SEED = 20260131
 TWICE = 0.12  # of the steps are died at a second time, by whoever takes over
 
@@ -47,7 +51,8 @@ class Driver:
         _begin(self.world, self.segment)
         self.world.save(self.kept)
         self.segment.each(self.world)
-        in_child(lambda: self.segment.act(self.world), self.world.log)
+        look = partial(invariants.wrong_now, self.world)
+        in_child(lambda: self.segment.act(self.world), self.world.log, what_is_wrong=look)
         self._go_on()
         self.expected = invariants.outcome(self.world)
         problems = invariants.wrong_at_the_end(self.world, {}, self.expected)
@@ -72,10 +77,36 @@ class Driver:
         return step, problems
 
     def _go_on(self) -> None:
-        """Let the world go on without deaths, until nothing is left to do; and let a watcher start once more."""
+        """Let the world go on without deaths, until nothing is left to do."""
         in_child(lambda: self.segment.on(self.world), self.world.log)
+        self.watch_until_idle()
+
+    def watch_until_idle(self) -> None:
+        """Have a watcher work until nothing is left to do, and then another one start."""
         for _ in range(2):
             in_child(lambda: _until_idle(self.world), self.world.log)
+
+
+class JobDriver(Driver):
+    """The first job that starts, or its worker, dies; the watcher does what follows, and nobody helps."""
+
+    def __init__(self, who: str, moment: str, folder: Path) -> None:
+        super().__init__("first", moment, folder)
+        self.who = who
+
+    def prepare(self) -> None:
+        _begin(self.world, self.segment)
+        self.world.let_go()
+        self.world.save(self.kept)
+
+    def die_at(self, number: int) -> tuple[str | None, list[str]]:
+        world = self.world
+        world.restore(self.kept)
+        (world.fake / f"die-{self.who}").write_text(str(Where(self.moment, number)))
+        self.watch_until_idle()
+        reached = world.fake / "reached"
+        step = reached.read_text() if reached.exists() else None
+        return step, invariants.wrong_after_a_job_died(world)
 
 
 def _until_idle(world: World) -> None:
@@ -127,7 +158,7 @@ def main(name: str, moment: str, folder: Path) -> None:
 
 
 def _die_everywhere(name: str, moment: str, folder: Path) -> None:
-    driver = Driver(name, moment, folder)
+    driver = (JobDriver if name in JOBS else Driver)(name, moment, folder)
     driver.prepare()
     began = time.monotonic()
     steps, problems = [], []

@@ -18,7 +18,7 @@ from heliograph.durable import install_hook
 def main(where: str, reached: Path, module: str, arguments: list[str]) -> int:
     moment, kind, number = where.split()
     place = Where(moment, int(number), None if kind == "step" else kind)
-    install_hook(Deadly(place, lambda step: reached.write_text(step)))
+    install_hook(Deadly(place, reached.write_text))
     if module == "heliograph":
         from heliograph.cli.main import main as command
 

@@ -15,6 +15,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 DIED = 70  # what a client says of a child that sent no exit code
 _MOST = 1 << 20
@@ -22,7 +24,7 @@ _MOST = 1 << 20
 
 def be_client(path: str, kind: str, arguments: list[str]) -> int:
     """Have a child of the nursery do it; SIGTERM is passed on to that child."""
-    asked = json.dumps({"kind": kind, "argv": arguments, "env": dict(os.environ), "cwd": os.getcwd()})
+    asked = json.dumps({"kind": kind, "argv": arguments, "env": dict(os.environ), "cwd": str(Path.cwd())})
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
         connection.connect(path)
@@ -52,11 +54,13 @@ def serve(path: str) -> None:
             connection, _address = listening.accept()
             if os.fork() == 0:
                 listening.close()
-                _be_child(connection, {"job": lambda argv: main(argv[2:]), "worker": lambda _: fake_worker.main()})
+                _be_child(
+                    connection, lambda kind, argv: main(argv[2:]) if kind == "job" else fake_worker.main()
+                )
             connection.close()
 
 
-def _be_child(connection: socket.socket, kinds: dict[str, object]) -> None:
+def _be_child(connection: socket.socket, run: Callable[[str, list[str]], int]) -> None:
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -69,7 +73,7 @@ def _be_child(connection: socket.socket, kinds: dict[str, object]) -> None:
         os.environ.clear()
         os.environ.update(asked["env"])
         os.chdir(asked["cwd"])
-        code = kinds[asked["kind"]](asked["argv"])
+        code = run(asked["kind"], asked["argv"])
         sys.stdout.flush()
         sys.stderr.flush()
         connection.send(str(code).encode())

@@ -38,7 +38,8 @@ export FAKE_WORKER='{fake}'
 while [ $kind = job ] && [ -e '{fake}/hold' ]; do sleep 0.02; done
 if mv "{fake}/die-$kind" "{fake}/died-$kind" 2>/dev/null; then
     [ $kind = job ] && shift 2
-    PYTHONPATH='{tests}' exec '{python}' '{launcher}' "$(cat "{fake}/died-$kind")" '{fake}/reached' $module "$@"
+    export PYTHONPATH='{tests}'
+    exec '{python}' '{launcher}' "$(cat "{fake}/died-$kind")" '{fake}/reached' $module "$@"
 fi
 exec '{python}' -I -S '{nursery}' '{socket}' $kind "$@"
 """
@@ -64,8 +65,8 @@ class World:
         bad.write_text('{"timestamp": "2026-01-31T09:05:00Z"}')
 
     def _make_stub(self) -> None:
-        """Write the stand-in for the interpreter. Jobs wait while a file `hold` is there; the next one dies as
-        a file `die-job` or `die-worker` says, if there is one."""
+        """Write the stand-in for the interpreter. Jobs wait while a file `hold` is there; the next one dies
+        as a file `die-job` or `die-worker` says, if there is one."""
         here = Path(__file__).parent
         facts = {
             "fake": self.fake,
@@ -132,12 +133,15 @@ class Passes:
         self.watcher.tick(self.now)
 
     def until(self, condition: Callable[[], bool], most: int = MOST_PASSES) -> None:
-        """Make passes until it is so, with short waits in which jobs run."""
+        """Make passes until it is so, each when an event came or a moment has passed."""
         for _ in range(most):
             if condition():
                 return
             self.tick()
-            time.sleep(0.01)
+            for _ in range(10):
+                if condition() or any(self.watcher.drive.inbox.glob("[0-9]*")):
+                    break
+                time.sleep(0.005)
         raise AssertionError(f"not after {most} passes: {self.rows('evaluation') + self.rows('analysis')}")
 
     def until_idle(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sqlite3
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import StateError
+from heliograph.files import remove_leftovers
 from heliograph.names import host_name
 from heliograph.protocol.events import parse_event
 from heliograph.state import journal
@@ -30,7 +32,7 @@ def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
     """
     live = live_folder(state_folder, drive)
     with held(drive, now):
-        aside, new = live.with_name(f"live.{now:%Y%m%dT%H%M%SZ}"), live.with_name("live.new")
+        aside, new = _free_name(live, now), live.with_name("live.new")
         if new.is_dir():
             with durable("rmtree", new):
                 shutil.rmtree(new)
@@ -38,6 +40,7 @@ def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
             journal.catch_up(drive, store)
             extra = sum(_carry_over(store, stage, live) for stage in DATABASES)
             journal.append(drive, store)
+        remove_leftovers(live)
         if live.is_dir():
             with durable("rename", live):
                 live.rename(aside)
@@ -51,6 +54,13 @@ def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
     if aside.is_dir():
         told.append(f"the old databases are kept in {aside}")
     return told
+
+
+def _free_name(live: Path, now: datetime) -> Path:
+    """Return a name beside `live`, by the time, that nothing has yet."""
+    name = f"live.{now:%Y%m%dT%H%M%SZ}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not (path := live.with_name(name)).exists())
 
 
 def _carry_over(store: Store, stage: str, old_folder: Path) -> int:
