@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 DIED = 70  # what a client says of a child that sent no exit code
 _MOST = 1 << 20
@@ -24,7 +23,7 @@ _MOST = 1 << 20
 
 def be_client(path: str, kind: str, arguments: list[str]) -> int:
     """Have a child of the nursery do it; SIGTERM is passed on to that child."""
-    asked = json.dumps({"kind": kind, "argv": arguments, "env": dict(os.environ), "cwd": str(Path.cwd())})
+    asked = json.dumps({"kind": kind, "argv": arguments, "env": dict(os.environ), "cwd": os.getcwd()})  # noqa: PTH109
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
         connection.connect(path)
