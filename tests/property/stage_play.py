@@ -6,14 +6,14 @@ test decides the order in which events arrive, jobs end and processes die.
 
 from __future__ import annotations
 
+import itertools
 import os
-import re
 import shlex
 import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,15 +22,17 @@ from msgspec import Struct
 
 from heliograph import durable
 from heliograph.drive import Drive
-from heliograph.errors import LeaseHeld
+from heliograph.errors import LeaseHeld, NotPublished
 from heliograph.executors.base import JobState
 from heliograph.files import write_atomic
 from heliograph.job import JobSpec, claim
 from heliograph.names import host_name, utc_now
 from heliograph.protocol import events as ev
 from heliograph.protocol.signals import TRAINING_COMPLETE
-from heliograph.state import rebuild
-from heliograph.state.lease import Holder, read_holder
+from heliograph.state import journal, rebuild
+from heliograph.state.databases import DATABASES, open_snapshot
+from heliograph.state.lease import read_holder
+from heliograph.state.publish import fetch_snapshot
 from heliograph.watcher.daemon import Watcher
 from support.drives import NOW, make_drive, publish_analysis, publish_evaluation, publish_training
 from support.played import PlayedExecutor, PlayedJob
@@ -63,6 +65,7 @@ class Play:
         self.limbo = self.root / "limbo"
         self.limbo.mkdir()
         self.now: datetime = utc_now()
+        self.latest = self.now
         self.executor = PlayedExecutor(clock=lambda: self.now)
         self.outbox = ev.Outbox(self.drive, self.root / "spool")
         self.contents: dict[str, int] = {}
@@ -70,6 +73,7 @@ class Play:
         self.runs: dict[str, Run] = {}
         self.succeeded: Counter[tuple[str, str, str]] = Counter()
         self.finals: dict[str, str] = {}
+        self.looked_at: dict[str, str] = {}
         self.watcher: Watcher
         self._stack = ExitStack()
         self.start_watcher()
@@ -96,6 +100,7 @@ class Play:
 
     def tick(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+        self.latest = max(self.latest, self.now)
         self.watcher.tick(self.now)
 
     def die_in_tick(self, seconds: float, step: int) -> None:
@@ -121,10 +126,8 @@ class Play:
         self.start_watcher()
 
     def _die(self) -> None:
-        try:
+        with suppress(Crash):
             self._stack.__exit__(Crash, Crash(), None)
-        except Crash:
-            pass
         self._stack = ExitStack()
 
     def _bury(self) -> None:
@@ -178,10 +181,12 @@ class Play:
             path = ev.event_path(self.drive, event.id)
             path.rename(self.limbo / path.name)
 
+    def late_events(self) -> list[Path]:
+        return sorted(self.limbo.iterdir())
+
     def arrive(self, number: int) -> None:
         """Let one of the late events arrive."""
-        waiting = sorted(self.limbo.iterdir())
-        if waiting:
+        if waiting := self.late_events():
             path = waiting[number % len(waiting)]
             path.rename(self.drive.inbox / path.name)
 
@@ -189,6 +194,9 @@ class Play:
 
     def jobs_in(self, state: JobState) -> list[PlayedJob]:
         return [job for job in self.executor.jobs if job.state is state]
+
+    def open_jobs(self) -> list[PlayedJob]:
+        return [job for job in self.executor.jobs if not job.state.is_over]
 
     def start_job(self, job: PlayedJob, *, late: bool) -> None:
         """What `heliograph job` does at first: it claims, and leaves when the attempt is another job's."""
@@ -249,17 +257,34 @@ class Play:
             assert all(count == 1 for count in done.values()), f"{stage}: {done}"
         assert all(count == 1 for count in self.succeeded.values()), self.succeeded
 
+    def check_snapshots(self) -> None:
+        """What is published can be verified, and is never ahead of the journal."""
+        for stage in DATABASES:
+            try:
+                copy, pointer = fetch_snapshot(self.drive, stage, self.root / "copies")
+            except NotPublished:
+                continue
+            if self.looked_at.get(stage) == pointer.sha256:
+                continue
+            self.looked_at[stage] = pointer.sha256
+            with closing(open_snapshot(copy)) as snapshot:
+                told = snapshot.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+            held = max((batch.last for batch in journal.batches(self.drive, stage)), default=0)
+            assert told <= held, f"{stage}: the snapshot tells of event {told}, the journal holds {held}"
+            copy.unlink()
+
     def check_rebuild(self) -> None:
         assert rebuild.check(self.drive, self.state) == []
 
     def drain(self) -> None:
-        """Let all that is under way come to its end, with nothing in the way any more."""
+        """Set the clock right, and let all that is under way end, with nothing in the way any more."""
+        self.now = self.latest
         self.executor.is_silent = False
         self.executor.next_submissions.clear()
         for experiment in list(self.kept):
             self.mend(experiment)
         for _ in range(400):
-            while any(self.limbo.iterdir()):
+            while self.late_events():
                 self.arrive(0)
             for run in list(self.runs.values()):
                 self.end_job(run, 0, late=False)
@@ -272,7 +297,7 @@ class Play:
         raise AssertionError(f"it does not come to an end: {[self.rows(stage) for stage in STAGES]}")
 
     def is_quiet(self) -> bool:
-        busy = self.runs or self.jobs_in(JobState.PENDING) or any(self.limbo.iterdir())
+        busy = self.runs or self.open_jobs() or self.late_events()
         return not busy and self.watcher.is_idle(self.now)
 
     def check_nothing_is_lost(self) -> None:
@@ -293,14 +318,11 @@ class Play:
         return read_signal(self.signal_path(experiment), TRAINING_COMPLETE, experiment).sha256
 
 
-_WORDS = re.compile(r"--token (\S+) --signal-sha256 (\S+) --input (\S+|'[^']*') --")
-
-
 def _spec_of(job: PlayedJob) -> JobSpec:
     """Read from a job's script what `heliograph job` is told there."""
     line = next(line for line in job.script.decode().splitlines() if " job --stage " in line)
     words = shlex.split(line)
-    told = dict(zip(words, words[1:], strict=False))
+    told = dict(itertools.pairwise(words))
     return JobSpec(
         experiment=told["--experiment"],
         stage=told["--stage"],
@@ -312,6 +334,3 @@ def _spec_of(job: PlayedJob) -> JobSpec:
 
 def _key(spec: JobSpec) -> tuple[str, str, str]:
     return spec.experiment, spec.stage, spec.signal_sha256
-
-
-__all__ = ["Holder", "Play"]
