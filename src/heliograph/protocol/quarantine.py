@@ -79,6 +79,8 @@ def _make_entry(drive: Drive, path: Path, reason: Reason, digest: str) -> Path:
     it is made safe."""
     folder = drive.quarantine / "-".join((safe_label(path.parent.name), safe_label(path.name), digest[:8]))
     make_folder(folder)
+    told = msgspec.json.format(msgspec.json.encode(reason), indent=2)
+    write_atomic(folder / "reason.json", told + b"\n")
     return folder
 
 
