@@ -96,7 +96,7 @@ def _look(snapshots: Snapshots, request: Request, event_id: str, now: datetime) 
 
 def _told(is_alive: bool, taken_up: bool, done: bool, *, waited: bool, command: str) -> str:
     if done:
-        return "Done."
+        return "Done: the watcher has taken it up." if is_alive else "Done."
     if not is_alive:
         return f"No watcher is alive. It stands in the inbox, and is done when one starts: {command} watch"
     if taken_up:

@@ -64,8 +64,11 @@ def _print_facts(console: Console, answer: Explanation) -> None:
 
 def _facts(answer: Explanation) -> list[tuple[str, str]]:
     attempt = "" if answer.attempt is None else f"{answer.attempt}"
-    if attempt and answer.most_attempts:
-        attempt += f" of {answer.most_attempts}"
+    if answer.attempt and answer.most_attempts:
+        is_more = answer.attempt > answer.most_attempts  # somebody asked for it
+        attempt += (
+            f", {answer.most_attempts} come by themselves" if is_more else f" of {answer.most_attempts}"
+        )
     job = f"{answer.executor} {answer.job_id}" if answer.job_id else answer.executor or ""
     job += f" on {answer.node}" if answer.node else ""
     times = "once" if answer.restarts == 1 else f"{answer.restarts} times"

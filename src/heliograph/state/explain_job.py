@@ -298,6 +298,7 @@ def _retry_due(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: date
 def _retry_steps(facts: Facts, stage: StageFacts, attempt: AttemptFacts) -> list[Step]:
     failure = attempt.failure_class or ""
     remedy = REMEDIES.get(failure, "Mend what the message names, then try it again.")
+    remedy = f"{remedy.rstrip('.')}:"  # a command follows
     if failure != "resources":
         return [Step(remedy, _command(facts, "retry", stage))]
     if stage.larger:
@@ -324,7 +325,8 @@ def _name(stage: StageFacts) -> str:
 
 
 def _which(stage: StageFacts, attempt: AttemptFacts) -> str:
-    return f"attempt {attempt.number}" + (f" of {stage.max_attempts}" if stage.max_attempts else "")
+    is_within = stage.max_attempts is not None and attempt.number <= stage.max_attempts
+    return f"attempt {attempt.number}" + (f" of {stage.max_attempts}" if is_within else "")
 
 
 def _said(attempt: AttemptFacts) -> str:

@@ -139,6 +139,10 @@ def test_a_terminal_that_is_not_utf_8_loses_signs_and_nothing_else(
     assert b"\nhostile  ? failed\n" in raw.getvalue()
 
 
+def test_no_line_ends_in_spaces(published: Drive, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [line for line in status(published, capsys).splitlines() if line.endswith(" ")] == []
+
+
 def test_looking_writes_nothing(published: Drive, capsys: pytest.CaptureFixture[str]) -> None:
     before = everything_on(published)
     status(published, capsys)

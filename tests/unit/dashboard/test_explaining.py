@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,14 @@ def test_the_next_attempt_tells_when_and_with_what(tmp_path: Path) -> None:
 
 def test_what_was_asked_for_outdoes_what_would_follow(tmp_path: Path) -> None:
     assert why(tmp_path, states.retry_was_asked).next_resources["mem"] == "48G"
+
+
+def test_an_attempt_beyond_the_configured_ones_is_not_counted_among_them(tmp_path: Path) -> None:
+    def play(life: Life) -> None:
+        life.trained(900, 820)
+        life.queues(10, 4, not_before=NOW + timedelta(minutes=4))
+
+    assert why(tmp_path, play).headline == "Evaluation waits for its attempt 4: 31 Jan 09:09, in 4 min."
 
 
 def test_a_held_submission_tells_slurms_exact_words(tmp_path: Path) -> None:
