@@ -13,7 +13,7 @@ from benchmarks.watcher.latency import publish
 from benchmarks.watcher.lives import Writer
 from benchmarks.watcher.watching import Ledger, Settings, read_starts, watching
 from heliograph.config import SlurmSettings
-from heliograph.protocol.events import Outbox
+from heliograph.protocol.outbox import Outbox
 
 PART = "burst"
 

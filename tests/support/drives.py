@@ -11,6 +11,7 @@ from typing import Any
 from heliograph.drive import Drive
 from heliograph.protocol import signals
 
+DATASET = "name: pairs\ntask: minimal_pairs\nformat: items\ndata: data/pairs.jsonl\n"
 NOW = datetime(2026, 1, 31, 9, 5, tzinfo=UTC)
 
 
@@ -20,6 +21,7 @@ def make_drive(root: Path) -> Drive:
     for folder in drive.folders():
         folder.mkdir(parents=True, exist_ok=True)
     drive.make_id()
+    (drive.dataset_configs / "pairs.yaml").write_text(DATASET)
     return drive
 
 
