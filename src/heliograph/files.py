@@ -26,7 +26,7 @@ LASTING = (
     *(errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES),
     *(errno.ENAMETOOLONG, errno.ENOTDIR),
 )
-"""Errors that stay until somebody mends the file. All others (a stale handle, a drive that is away) may pass."""
+"""Errors that stay until somebody mends the file. All others (a stale handle, a drive away) may pass."""
 _IN_WORDS = {
     errno.ELOOP: "a symbolic link, or one that leads to itself",
     errno.ENXIO: "not a regular file",  # a socket, or a device that is not there

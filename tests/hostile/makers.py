@@ -234,8 +234,10 @@ def _blanks() -> str:
 
 def _laughs(opening: str, closing: str) -> str:
     lines = ["a0: &a0 [x]" if opening == "[" else "a0: &a0 {x: 1}"]
-    for number in range(1, 10):
-        lines.append(f"a{number}: &a{number} {opening}{', '.join([f'*a{number - 1}'] * 10)}{closing}")
+    lines += [
+        f"a{number}: &a{number} {opening}{', '.join([f'*a{number - 1}'] * 10)}{closing}"
+        for number in range(1, 10)
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -82,7 +82,7 @@ def test_an_event_that_the_watcher_may_not_read_is_put_aside(drive: Drive) -> No
     path.write_text("{}")
     path.chmod(0)
     for folder in (drive.inbox, drive.quarantine):
-        os.chmod(folder, 0o777)
+        folder.chmod(0o777)
     with as_nobody(True):
         assert Inbox(drive, settle_s=0)._read(NOW) == {}
     (kept,) = drive.quarantine.iterdir()

@@ -1,7 +1,7 @@
 """The corpus is whole: enough cases, and for every field of every schema one in which it is wrong.
 
-The fields come from the structs themselves, so a new field without a case fails here. To add one: write the case
-without `told` in corpus/*.yaml, run it, and judge the text that it fails with before it becomes the expected one.
+The fields come from the structs themselves, so a new field without a case fails here. To add one: write the
+case without `told` in corpus/*.yaml, run it, and judge the text that it fails with before you expect it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All hostile signals, events and folders at once, on one drive with good experiments, under a real watcher."""
+"""All hostile signals, events and folders on one drive with good experiments, under a real watcher."""
 
 from __future__ import annotations
 

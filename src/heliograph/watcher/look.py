@@ -171,7 +171,7 @@ def _cannot_open(path: Path, error: OSError) -> BadSignal:
         file=path,
         field="(what it announces)",
         problem=f"is a path that nobody can open: {error.strerror}",
-        value=os.path.basename(error.filename or ""),
+        value=Path(error.filename or "").name,
         remedy="Let it be a plain file or folder that the watcher's user may read.",
     )
 
