@@ -289,7 +289,7 @@ def _explain(message: str, values: object, kind: type[Any], file: object) -> Bad
             remedy = (
                 f"Did you mean {near[0]}?" if near[0] != key else f"It belongs elsewhere; see {REFERENCE}."
             )
-        where = f"{wrong.field}.{key}".lstrip(".")
+        where = f"{wrong.field}.{key}".lstrip(".") or "(top level)"
         return BadConfig(file=file, field=where, problem="unknown key", value=key, remedy=remedy)
     remedy = f"{REFERENCE} tells what this key takes."
     if re.search("Expected `str.* got `(int|float|bool|datetime|date)`", wrong.text):
