@@ -78,10 +78,10 @@ def test_the_whole_corpus_through_the_log(drive: Drive, spot: Path) -> None:
     logger.addHandler(to_file)
     try:
         with Store(spot / "state") as store:
-            desk, looker = SignalDesk(drive, store), Looker(drive, STAGES, settle_s=0)
-            for experiment in looker.experiments():
-                for broken in looker.look(experiment, NOW)[1]:
-                    desk.quarantine(broken, experiment, NOW)
+            desk, looker = SignalDesk(store), Looker(drive, STAGES, settle_s=0)
+            for experiment in looker.list_models()[0]:
+                asides = desk.asides(experiment, looker.look(experiment, NOW)[1])
+                desk.put_aside(asides, ["kept"] * len(asides), NOW)
             Inbox(drive, settle_s=0).take(store, NOW)
     finally:
         logger.removeHandler(for_people)

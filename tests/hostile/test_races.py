@@ -151,7 +151,8 @@ def test_weights_that_are_still_copied_are_waited_for(drive: Drive) -> None:
         weights.write_bytes(whole[:length])
         assert looker.look("e1", NOW + timedelta(seconds=length)) == ({}, [])
     weights.write_bytes(whole)
-    seen, _ = looker.look("e1", NOW + timedelta(seconds=1000))
+    assert looker.look("e1", NOW + timedelta(seconds=1000)) == ({}, []), "they may still grow"
+    seen, _ = looker.look("e1", NOW + timedelta(seconds=1002))
     assert list(seen) == [".training_complete"]
 
 
