@@ -140,6 +140,10 @@ class MadeDrive:
 
 def _version() -> str:
     """Tell made drives apart whose content or schema is another."""
-    texts = [Path(lives.__file__).read_text(encoding="utf-8"), repr(databases._MIGRATIONS)]
-    texts += [read_sql(name) for steps in databases._MIGRATIONS.values() for step in steps for name in step]
+    drive = Drive("/drive")
+    life = lives.make_life(drive, 0)
+    texts = [repr(event.body) for event in lives.events_of(drive, life)]
+    texts += [repr(life), repr(lives.CONSTANT)]
+    for steps in databases._MIGRATIONS.values():
+        texts += [read_sql(name) for step in steps for name in step]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
