@@ -21,7 +21,7 @@ for word in "$@"; do
     esac
 done
 export FAKE_WORKER={folder}
-PYTHONPATH={tests} exec {python} -m support.fake_worker "$@"
+PYTHONPATH={tests}:"${{PYTHONPATH:-}}" exec {python} -m support.fake_worker "$@"
 """
 
 

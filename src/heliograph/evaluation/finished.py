@@ -85,5 +85,5 @@ def find_finished(drive: Drive, work: Work) -> Finished | None:
 def write_finished(drive: Drive, finished: Finished) -> None:
     """Put down that this work is done; its Parquet files must stand already."""
     path = _path(drive, finished.work)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    drive.make_folder(path.parent)
     write_atomic(path, msgspec.json.format(msgspec.json.encode(finished), indent=2) + b"\n")

@@ -216,6 +216,6 @@ def publish_signal(drive: Drive, kind: SignalKind, content: SignalContent) -> Si
     path = kind.path(drive, content.experiment)
     raw = encode_signal(content)
     parse_signal(raw, kind, path, content.experiment)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    drive.make_folder(path.parent)
     write_atomic(path, raw)
     return read_signal(path, kind, content.experiment)
