@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
@@ -152,7 +152,7 @@ class _UniqueKeys(yaml.CSafeLoader):
     """PyYAML's safe loader, which by itself keeps the last of two equal keys without a word, and reads the
     words on, off, yes and no as true and false, as YAML 1.1 had it: `inotify: on` would be no word."""
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
         first: [(tag, form) for tag, form in forms if first in "tTfF" or not tag.endswith(":bool")]
         for first, forms in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }

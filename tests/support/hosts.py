@@ -311,9 +311,14 @@ class HostLab:
     def full(self) -> Iterator[None]:
         """Let the server's disk be full."""
         filler = self.store / ".filler"
-        free = os.statvfs(self.store)
         with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+            offset, size = 0, _STORE_MB << 20
+            while size >= 4096:
+                try:
+                    os.posix_fallocate(file.fileno(), offset, size)
+                    offset += size
+                except OSError:
+                    size //= 2
         try:
             yield
         finally:
