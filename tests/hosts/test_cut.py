@@ -21,9 +21,6 @@ from support.hosts_work import (
 )
 
 OVER_A_MOUNT_THAT_HANGS = pytest.mark.parametrize("lab", [HANGING], ids=["hanging"], indirect=True)
-NOT_YET = pytest.mark.xfail(
-    strict=True, reason="the watcher touches the drive in its main process, and hangs with it"
-)
 DOES_NOT_ANSWER = "does not answer"
 TRIED_AGAIN = "it is tried again"
 """what every word of a drive that is ill ends with"""
@@ -81,7 +78,6 @@ def test_while_publishing(lab: HostLab) -> None:
 
 
 @OVER_A_MOUNT_THAT_HANGS
-@NOT_YET
 def test_a_server_that_hangs_keeps_nobody_from_ending_the_watcher(lab: HostLab) -> None:
     """Over a mount without ServerAliveInterval a call hangs as long as the server does."""
     lay_out(lab)
@@ -98,7 +94,6 @@ def test_a_server_that_hangs_keeps_nobody_from_ending_the_watcher(lab: HostLab) 
 
 
 @OVER_A_MOUNT_THAT_HANGS
-@NOT_YET
 def test_a_server_that_hangs_for_a_while_is_told_and_costs_nothing(lab: HostLab) -> None:
     lay_out(lab)
     (fake_folder(lab) / "e1-evaluation").write_text(f"await {lab.here}/state/go")
