@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
+from heliograph.protocol.events import TrainingHeartbeat
+from heliograph.protocol.outbox import Outbox
+from heliograph.state.publish import read_pointer
 from support.hosts import HANGING, HostLab
 from support.hosts_work import (
     check_once,
@@ -65,14 +65,21 @@ def test_while_publishing(lab: HostLab) -> None:
     with lab.ssrde.serving() as watch:
         until_told(lab.ssrde, "watching")
         for number, name in enumerate(names, start=1):
-            lab.wild_west.start(sys.executable, "-m", "support.hook_run", name, stdout=subprocess.DEVNULL)
+            train(lab.wild_west, name)
+            until_completed(lab, name)
+            before = read_pointer(lab.drive, "training").generation
+            beat = TrainingHeartbeat(experiment=name, stage="training", run="run-1", step=number)
+            Outbox(lab.drive, lab.wild_west.own / "no-spool").post(beat)
             lab.wait_until(
                 lambda: [*lab.drive.published.glob(".*.tmp")] != [], "a publication is under way", every_s=0
             )
             with lab.ssrde.cut():
                 until_told(lab.ssrde, TRIED_AGAIN, times=number)
                 lab.monitoring.heliograph("status")
-            until_completed(lab, name)
+            lab.wait_until(
+                lambda before=before: read_pointer(lab.drive, "training").generation > before,
+                "it is published",
+            )
         end(watch)
     check_once(lab, names)
 

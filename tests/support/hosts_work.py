@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from heliograph.state.batch_names import batches
+from heliograph.state.databases import DATABASES
 from heliograph.state.views import ExperimentView, Snapshots, read_overview
 from support import fake_worker
+from support.drives import DATASET
 from support.hosts import Host, HostLab
 
 _SUPPORT = Path(__file__).parent
@@ -40,6 +43,7 @@ def lay_out(
 ) -> None:
     """Make a drive whose watcher is quick; unless told otherwise, stand-ins play the stages' programs."""
     lab.wild_west.heliograph("init")
+    (lab.drive.dataset_configs / "pairs.yaml").write_text(DATASET)
     fake_folder(lab).mkdir()
     modules = f"{_SUPPORT / 'stand_in'}:$PYTHONPATH"
     setup = f'"export FAKE_WORKER={fake_folder(lab)} PYTHONPATH={modules}"' if fake else ""
@@ -139,7 +143,8 @@ def check_once(lab: HostLab, experiments: Iterable[str]) -> None:
         stages = [found[name].evaluation, found[name].analysis]
         assert [(stage.status, stage.attempt) for stage in stages] == [("completed", 1)] * 2
         assert found[name].quarantined == []
-    ids = [event_id for path in lab.drive.journal.rglob("*.jsonl") for event_id in _event_ids(path)]
+    written = [batch.path for stage in DATABASES for batch in batches(lab.drive, stage)]
+    ids = [event_id for path in written for event_id in _event_ids(path)]
     assert len(ids) == len({*ids})
     assert [path.name for path in lab.drive.inbox.iterdir()] == []
     for host in lab.hosts:

@@ -6,7 +6,7 @@ machine of `tests/property` jobs start, end, get lost and their ids reused as th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -100,9 +100,10 @@ class PlayedExecutor:
             raise SubmissionDoubtful(executor=self.name, reason=f"played: {what}")
         return job.id
 
-    def find(self, job_name: str) -> list[JobReport]:
-        """Look a name up among all jobs that are not forgotten."""
-        return [job.report() for job in self._listed() if job.name == job_name]
+    def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
+        """Look names up among all jobs that are not forgotten."""
+        listed = self._listed()
+        return {check_job_name(name): [job.report() for job in listed if job.name == name] for name in names}
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
         """Tell of these jobs what is known."""
