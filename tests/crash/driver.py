@@ -1,22 +1,36 @@
 """Dies at every durable step of one segment. Run as a program of its own: it forks, and imports only once.
 
 python -m crash.driver SEGMENT MOMENT FOLDER         prints one JSON object
+
+or, in place of a segment, `job` or `worker`: then the first job of the pipeline dies.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
+import signal
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from crash import invariants
 from crash.dying import Where, in_child
+from crash.nursery import serve
 from crash.segments import SEGMENTS, Segment
 from crash.worlds import World
+from heliograph.config import Resources, StageSettings
+from heliograph.drive import Drive
+from heliograph.stages.builtin import STAGES
+from heliograph.stages.render import ScriptValues, build_script
 
+JOBS = ("job", "worker")
 SEED = 20260131
 TWICE = 0.12  # of the steps are died at a second time, by whoever takes over
 
@@ -37,7 +51,8 @@ class Driver:
         _begin(self.world, self.segment)
         self.world.save(self.kept)
         self.segment.each(self.world)
-        in_child(lambda: self.segment.act(self.world), self.world.log)
+        look = partial(invariants.wrong_now, self.world)
+        in_child(lambda: self.segment.act(self.world), self.world.log, what_is_wrong=look)
         self._go_on()
         self.expected = invariants.outcome(self.world)
         problems = invariants.wrong_at_the_end(self.world, {}, self.expected)
@@ -62,10 +77,36 @@ class Driver:
         return step, problems
 
     def _go_on(self) -> None:
-        """Let the world go on without deaths, until nothing is left; and let a watcher start once more."""
+        """Let the world go on without deaths, until nothing is left to do."""
         in_child(lambda: self.segment.on(self.world), self.world.log)
+        self.watch_until_idle()
+
+    def watch_until_idle(self) -> None:
+        """Have a watcher work until nothing is left to do, and then another one start."""
         for _ in range(2):
             in_child(lambda: _until_idle(self.world), self.world.log)
+
+
+class JobDriver(Driver):
+    """The first job that starts, or its worker, dies; the watcher does what follows, and nobody helps."""
+
+    def __init__(self, who: str, moment: str, folder: Path) -> None:
+        super().__init__("first", moment, folder)
+        self.who = who
+
+    def prepare(self) -> None:
+        _begin(self.world, self.segment)
+        self.world.let_go()
+        self.world.save(self.kept)
+
+    def die_at(self, number: int) -> tuple[str | None, list[str]]:
+        world = self.world
+        world.restore(self.kept)
+        (world.fake / f"die-{self.who}").write_text(str(Where(self.moment, number)))
+        self.watch_until_idle()
+        reached = world.fake / "reached"
+        step = reached.read_text() if reached.exists() else None
+        return step, invariants.wrong_after_a_job_died(world)
 
 
 def _until_idle(world: World) -> None:
@@ -82,8 +123,42 @@ def _begin(world: World, segment: Segment) -> None:
     segment.before(world)
 
 
+@contextmanager
+def nursery(folder: Path) -> Iterator[None]:
+    """Keep a process from which jobs and workers are forked."""
+    socket = folder / "nursery"
+    pid = os.fork()
+    if pid == 0:
+        try:
+            serve(str(socket))
+        finally:
+            os._exit(1)
+    try:
+        while not socket.exists():
+            time.sleep(0.01)
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def import_late_modules() -> None:
+    """Import what a watcher imports when it renders its first script, so that no child has to."""
+    values = ScriptValues(
+        experiment="e", token="t", attempt=1, signal_sha256="", input_path="", resources=Resources()
+    )
+    build_script(STAGES[0], StageSettings(), Drive("/drive"), values)
+
+
 def main(name: str, moment: str, folder: Path) -> None:
-    driver = Driver(name, moment, folder)
+    tempfile.tempdir = str(folder)
+    import_late_modules()
+    with nursery(folder):
+        _die_everywhere(name, moment, folder)
+
+
+def _die_everywhere(name: str, moment: str, folder: Path) -> None:
+    driver = (JobDriver if name in JOBS else Driver)(name, moment, folder)
     driver.prepare()
     began = time.monotonic()
     steps, problems = [], []

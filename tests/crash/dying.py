@@ -52,13 +52,34 @@ class Deadly:
         self._count += 1
 
 
-def in_child(action: Callable[[], object], log: Path, where: Where | None = None) -> Ended:
-    """Do it in a forked child that dies there. Raises AssertionError with the log if it fails otherwise."""
+class Watchful:
+    """The hook that looks whether all is well, before and after every step."""
+
+    def __init__(self, what_is_wrong: Callable[[], list[str]]) -> None:
+        self._what_is_wrong = what_is_wrong
+
+    def __call__(self, moment: str, kind: str, what: str) -> None:
+        install_hook(None)  # looking has steps of its own
+        problems = self._what_is_wrong()
+        install_hook(self)
+        assert problems == [], f"{moment} {kind} {what}: {problems}"
+
+
+def in_child(
+    action: Callable[[], object],
+    log: Path,
+    where: Where | None = None,
+    what_is_wrong: Callable[[], list[str]] | None = None,
+) -> Ended:
+    """Do it in a forked child that dies there, if it is told where. Raises AssertionError with the log if it
+    fails otherwise, or if something is wrong at one of its steps."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        hook = Deadly(where, lambda step: os.write(writing, step.encode())) if where else None
+        hook: Hook | None = Watchful(what_is_wrong) if what_is_wrong else None
+        if where:
+            hook = Deadly(where, lambda step: os.write(writing, step.encode()))
         _be_child(action, log, hook)
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as pipe:

@@ -12,6 +12,7 @@ from pathlib import Path
 from crash.worlds import World
 from heliograph.errors import NotPublished
 from heliograph.protocol.quarantine import list_quarantine
+from heliograph.protocol.signals import ANALYSIS_COMPLETE, EVAL_COMPLETE, read_signal
 from heliograph.state import journal, rebuild
 from heliograph.state.databases import DATABASES, open_snapshot
 from heliograph.state.publish import fetch_snapshot, pointer_path
@@ -117,9 +118,35 @@ def wrong_at_the_end(world: World, seen: dict[str, str], expected: dict[str, obj
         f"{token} was {old} and is {now.get(token)}" for token, old in seen.items() if now.get(token) != old
     ]
     problems += [f"{key}: {got[key]}, not {expected[key]}" for key in expected if got[key] != expected[key]]
-    problems += rebuild.check(world.drive, world.state)
+    return problems + _wrong_at_any_end(world)
+
+
+def _wrong_at_any_end(world: World) -> list[str]:
+    problems = rebuild.check(world.drive, world.state)
     problems += [f"left behind: {path.relative_to(world.root)}" for path in leftovers(world)]
     return problems + wrong_now(world)
+
+
+def wrong_after_a_job_died(world: World) -> list[str]:
+    """Tell what is wrong when nothing is left to do: each content of a trigger led to one completed attempt,
+    the newest to the one that the signal names, and each start of a worker was an attempt of its own."""
+    problems = []
+    with Store(live_folder(world.state, world.drive)) as store:
+        rows = {stage: store.rows(stage, "jobs") for stage in JOBS}
+    for kind in (EVAL_COMPLETE, ANALYSIS_COMPLETE):
+        mine = rows[kind.stage]
+        completed = Counter(row["signal_sha256"] for row in mine if row["status"] == "completed")
+        if set(completed.values()) != {1} or any(row["signal_sha256"] not in completed for row in mine):
+            problems.append(f"{kind.stage}: completed: {completed}, of {mine}")
+        signal = read_signal(kind.path(world.drive, "e1"), kind, "e1")
+        if (mine[0]["slurm_job_id"], mine[0]["status"]) != (signal.content.job_id, "completed"):
+            problems.append(f"{kind.stage}: {signal.content.job_id} signalled; the last one is {mine[0]}")
+        if any(row["status"] not in FINAL for row in mine):
+            problems.append(f"{kind.stage}: something is still open: {mine}")
+        worked = [line for line in starts(world.fake) if line.split()[1] == kind.stage]
+        if not 1 <= len(worked) <= len(mine) <= 2:
+            problems.append(f"{kind.stage}: {worked} worked in {len(mine)} attempts")
+    return problems + _wrong_at_any_end(world)
 
 
 def leftovers(world: World) -> list[Path]:

@@ -21,16 +21,28 @@ from heliograph.protocol import events as ev
 from heliograph.state.lease import held, read_holder
 from heliograph.watcher.daemon import Watcher
 from support.drives import make_drive, publish_training
-from support.fake_worker import make_stub
 from support.watching import CONFIG, watching
 
 CONFIGURATION = msgspec.structs.replace(CONFIG, publish_every_s=1.0)
 MOST_PASSES = 3000
 
-_HOLD = "while [ -e '{folder}/hold' ]; do sleep 0.02; done"
-_DIE = """if mv '{folder}/die-{who}' '{folder}/died-{who}' 2>/dev/null; then
-    exec {python} {launcher} --where "$(cat '{folder}/died-{who}')" --tell '{folder}/reached' {module} "$@"
-fi"""
+_STUB = """#!/bin/bash
+kind=worker module=support.fake_worker
+for word in "$@"; do
+    case "$word" in
+        --) break ;;
+        job) kind=job module=heliograph ;;
+    esac
+done
+export FAKE_WORKER='{fake}'
+while [ $kind = job ] && [ -e '{fake}/hold' ]; do sleep 0.02; done
+if mv "{fake}/die-$kind" "{fake}/died-$kind" 2>/dev/null; then
+    [ $kind = job ] && shift 2
+    export PYTHONPATH='{tests}'
+    exec '{python}' '{launcher}' "$(cat "{fake}/died-$kind")" '{fake}/reached' $module "$@"
+fi
+exec '{python}' -I -S '{nursery}' '{socket}' $kind "$@"
+"""
 
 
 class World:
@@ -48,22 +60,25 @@ class World:
     def make(self) -> None:
         """Make it: a drive, workers, and one signal that nobody can use."""
         make_drive(self.drive.root)
-        make_stub(self.fake)
-        self._let_workers_wait_and_die()
+        self._make_stub()
         bad = publish_training(self.drive, "bad").path
         bad.write_text('{"timestamp": "2026-01-31T09:05:00Z"}')
 
-    def _let_workers_wait_and_die(self) -> None:
-        """Jobs wait while a file `hold` is there; the next one dies as a file `die-job` or `die-worker`
-        says, if there is one."""
-        stub = self.python.read_text()
-        launcher = Path(__file__).with_name("launch.py")
-        facts = {"folder": self.fake, "python": sys.executable, "launcher": launcher}
-        hold = _HOLD.format(**facts)
-        die_job = _DIE.format(who="job", module="heliograph", **facts)
-        die_worker = _DIE.format(who="worker", module="support.fake_worker", **facts)
-        stub = stub.replace("job) exec", f"job) {hold}\n{die_job}\nexec")
-        self.python.write_text(stub.replace("PYTHONPATH=", f"{die_worker}\nPYTHONPATH="))
+    def _make_stub(self) -> None:
+        """Write the stand-in for the interpreter. Jobs wait while a file `hold` is there; the next one dies
+        as a file `die-job` or `die-worker` says, if there is one."""
+        here = Path(__file__).parent
+        facts = {
+            "fake": self.fake,
+            "python": sys.executable,
+            "nursery": here / "nursery.py",
+            "launcher": here / "launch.py",
+            "tests": here.parent,
+            "socket": self.root.parent / "nursery",
+        }
+        self.python.parent.mkdir(parents=True)
+        self.python.write_text(_STUB.format(**facts))
+        self.python.chmod(0o755)
 
     def hold(self) -> None:
         """From now on, jobs that start wait."""
@@ -118,12 +133,15 @@ class Passes:
         self.watcher.tick(self.now)
 
     def until(self, condition: Callable[[], bool], most: int = MOST_PASSES) -> None:
-        """Make passes until it is so, with short waits in which jobs run."""
+        """Make passes until it is so, each when an event came or a moment has passed."""
         for _ in range(most):
             if condition():
                 return
             self.tick()
-            time.sleep(0.02)
+            for _ in range(10):
+                if condition() or any(self.watcher.drive.inbox.glob("[0-9]*")):
+                    break
+                time.sleep(0.005)
         raise AssertionError(f"not after {most} passes: {self.rows('evaluation') + self.rows('analysis')}")
 
     def until_idle(self) -> None:

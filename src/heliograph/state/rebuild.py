@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import shutil
 import sqlite3
 import tempfile
 from datetime import datetime
@@ -12,6 +14,7 @@ from typing import Any
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import StateError
+from heliograph.files import remove_leftovers
 from heliograph.names import host_name
 from heliograph.protocol.events import parse_event
 from heliograph.state import journal
@@ -25,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
-    """Set the live databases aside, apply the journal to empty ones, then what only the old ones knew.
+    """Apply the journal to empty databases, then what only the live ones knew; put those aside.
 
     Returns a sentence for each database. Raises LeaseHeld while a watcher is alive.
     """
@@ -38,21 +41,35 @@ def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
 
 
 def _rebuild(drive: Drive, live: Path, now: datetime) -> list[str]:
-    """Do so for whoever holds the lease."""
-    aside = live.with_name(f"live.{now:%Y%m%dT%H%M%SZ}")
+    """Do so for whoever holds the lease. What only the live databases knew is in the journal before they are
+    put aside: to die at any point loses nothing."""
+    aside, new = _free_name(live, now), live.with_name("live.new")
+    if new.is_dir():
+        with durable("rmtree", new):
+            shutil.rmtree(new)
+    with Store(new) as store:
+        journal.catch_up(drive, store)
+        extra = sum(_carry_over(store, stage, live) for stage in DATABASES)
+        journal.append(drive, store)
+        told = [f"{stage}.db: {store.last_event(stage)} events applied" for stage in DATABASES]
+    remove_leftovers(live)
     if live.is_dir():
         with durable("rename", live):
             live.rename(aside)
-    with Store(live) as store:
-        journal.catch_up(drive, store)
-        extra = sum(_carry_over(store, stage, aside) for stage in DATABASES)
-        journal.append(drive, store)
-        told = [f"{stage}.db: {store.last_event(stage)} events applied" for stage in DATABASES]
+    with durable("rename", new):
+        new.rename(live)
     if extra:
         told.append(f"{extra} events that the journal lacked were taken over from the old databases")
     if aside.is_dir():
         told.append(f"the old databases are kept in {aside}")
     return told
+
+
+def _free_name(live: Path, now: datetime) -> Path:
+    """Return a name beside `live`, by the time, that nothing has yet."""
+    name = f"live.{now:%Y%m%dT%H%M%SZ}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not (path := live.with_name(name)).exists())
 
 
 def open_level(drive: Drive, live: Path, now: datetime) -> Store:
@@ -76,9 +93,9 @@ def open_level(drive: Drive, live: Path, now: datetime) -> Store:
     return Store(live)
 
 
-def _carry_over(store: Store, stage: str, aside: Path) -> int:
+def _carry_over(store: Store, stage: str, old_folder: Path) -> int:
     """Apply events that an old database has and the journal lacks; a corrupt one gives what it can."""
-    path = aside / DATABASES[stage].file_name
+    path = old_folder / DATABASES[stage].file_name
     if not path.is_file():
         return 0
     old = sqlite3.connect(path)
