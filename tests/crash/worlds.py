@@ -146,7 +146,7 @@ class Passes:
 
     def until_idle(self) -> None:
         self.tick()
-        self.until(lambda: self.watcher.is_idle(self.now))
+        self.until(lambda: self.watcher.is_idle())
 
     def rows(self, stage: str) -> list[dict[str, object]]:
         """Return every attempt at a stage, in order."""

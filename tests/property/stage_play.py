@@ -25,10 +25,11 @@ from heliograph.drive import Drive
 from heliograph.errors import LeaseHeld, NotPublished
 from heliograph.executors.base import JobState
 from heliograph.files import write_atomic
-from heliograph.job import JobSpec, claim
+from heliograph.job import JobSpec
 from heliograph.names import host_name, utc_now
 from heliograph.protocol import events as ev
 from heliograph.protocol.signals import TRAINING_COMPLETE
+from heliograph.runner.claims import Claim
 from heliograph.state import journal, rebuild
 from heliograph.state.databases import DATABASES, open_snapshot
 from heliograph.state.lease import read_holder
@@ -202,7 +203,7 @@ class Play:
         """What `heliograph job` does at first: it claims, and leaves when the attempt is another job's."""
         spec = _spec_of(job)
         self.executor.start(job)
-        if not claim(self.drive, spec, job.id):
+        if not Claim(self.drive, spec.token, part=None, restarts=0).take(job.id):
             self.executor.end(job, JobState.COMPLETED, exit_code=0)
             return
         key = (spec.experiment, spec.stage, spec.signal_sha256)
@@ -298,7 +299,7 @@ class Play:
 
     def is_quiet(self) -> bool:
         busy = self.runs or self.open_jobs() or self.late_events()
-        return not busy and self.watcher.is_idle(self.now)
+        return not busy and self.watcher.is_idle()
 
     def check_nothing_is_lost(self) -> None:
         """The newest content of every signal was worked on, and each end of the one stage by the next."""

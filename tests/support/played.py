@@ -6,7 +6,7 @@ machine of `tests/property` jobs start, end, get lost and their ids reused as th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -100,9 +100,13 @@ class PlayedExecutor:
             raise SubmissionDoubtful(executor=self.name, reason=f"played: {what}")
         return job.id
 
-    def find(self, job_name: str) -> list[JobReport]:
-        """Look a name up among all jobs that are not forgotten."""
-        return [job.report() for job in self._listed() if job.name == job_name]
+    def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
+        """Look names up among all jobs that are not forgotten."""
+        found: dict[str, list[JobReport]] = {name: [] for name in names}
+        for job in self._listed():
+            if job.name in found:
+                found[job.name].append(job.report())
+        return found
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
         """Tell of these jobs what is known."""
