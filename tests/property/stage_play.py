@@ -322,7 +322,7 @@ class Play:
 def _spec_of(job: PlayedJob) -> JobSpec:
     """Read from a job's script what `heliograph job` is told there."""
     line = next(line for line in job.script.decode().splitlines() if " job --stage " in line)
-    words = shlex.split(line)
+    words = shlex.split(line.removesuffix("\\"))
     told = dict(itertools.pairwise(words))
     return JobSpec(
         experiment=told["--experiment"],
