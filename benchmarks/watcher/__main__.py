@@ -84,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     )
     parsing.add_argument("--quick", action="store_true", help="few and small: minutes, to see that it works")
     parsing.add_argument("--counts", help="numbers of finished experiments, for instance 0,1000")
+    parsing.add_argument("--slow-count", type=int, help="the same for the drive behind a slow network")
+    parsing.add_argument("--window", type=float, help="seconds for which idle cost is watched")
     parsing.add_argument("--samples", type=int, help="signals for each way of detection")
     parsing.add_argument("--runs", type=int, help="how often start-up and idle cost are measured")
     parsing.add_argument(
@@ -126,9 +128,14 @@ def _sizes(args: argparse.Namespace) -> Sizes:
     if args.counts:
         counts = [int(word) for word in args.counts.split(",")]
         sizes = replace(sizes, counts=counts, peer_counts=counts)
-    if args.samples:
-        sizes = replace(sizes, samples=args.samples)
-    return replace(sizes, runs=args.runs) if args.runs else sizes
+    asked = {
+        "samples": args.samples,
+        "runs": args.runs,
+        "peer_rounds": args.runs,
+        "window_s": args.window,
+        "slow_count": args.slow_count,
+    }
+    return replace(sizes, **{name: value for name, value in asked.items() if value is not None})
 
 
 def _public(arguments: list[str]) -> list[str]:

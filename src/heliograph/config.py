@@ -49,9 +49,10 @@ Directive = Annotated[
 Line = Annotated[str, Meta(min_length=1, max_length=4096, pattern=ONE_LINE)]
 LONGEST_S = 366 * 86400.0
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_S)]
-SecondsOrNone = Annotated[float, Meta(ge=0, le=LONGEST_S)]
+SecondsOrZero = Annotated[float, Meta(ge=0, le=LONGEST_S)]
 
 _MOST_YAML = 1 << 20
+_POWER = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
 REFERENCE = "docs/reference/configuration.md"
 
 
@@ -136,7 +137,7 @@ class Detection(Struct, forbid_unknown_fields=True, frozen=True):
     """how often the list of experiments is read, for those that nobody announced"""
     full_sweep_every_s: Seconds = 3600.0
     """how often every experiment is looked at, for re-trainings that nobody announced"""
-    settle_s: SecondsOrNone = 2.0
+    settle_s: SecondsOrZero = 2.0
     """a file must have stayed the same for so long before it counts as broken"""
     file_system: Literal["auto", "local", "network"] = "auto"
     """what kind of drive it is: auto asks the mount table, and an unknown kind counts as network"""
@@ -283,12 +284,18 @@ def _explain(message: str, values: object, kind: type[Any], file: object) -> Bad
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", wrong.text, re.DOTALL):
         key = unknown[1]
         near = difflib.get_close_matches(key[:64], [*_known_keys(kind), *_DEFAULT_STAGES], n=1, cutoff=0.6)
-        remedy = f"Did you mean {near[0]}?" if near else f"Remove it; {REFERENCE} lists what there is."
+        remedy = f"Remove it; {REFERENCE} lists what there is."
+        if near:
+            remedy = (
+                f"Did you mean {near[0]}?" if near[0] != key else f"It belongs elsewhere; see {REFERENCE}."
+            )
         where = f"{wrong.field}.{key}".lstrip(".")
         return BadConfig(file=file, field=where, problem="unknown key", value=key, remedy=remedy)
     remedy = f"{REFERENCE} tells what this key takes."
     if re.search("Expected `str.* got `(int|float|bool|datetime|date)`", wrong.text):
         remedy = "Put the value in quotes: without them YAML reads a number, a date, or yes and no."
+    if "Expected `float" in wrong.text and isinstance(wrong.value, str) and _POWER.fullmatch(wrong.value):
+        remedy = "YAML reads that as text: write a point and a sign, as in 1.0e-3, or 0.001."
     return BadConfig(
         file=file, field=wrong.field or "(top level)", problem=wrong.text, value=wrong.value, remedy=remedy
     )

@@ -30,6 +30,15 @@ _LONGEST_OWNER = 4096
 _IS_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.EPERM)
 _SEEN_AFTER_S = 60.0  # NFS goes on believing for 30 s that a name is missing which it once saw missing
 _LOOK_AGAIN_S = 1.0
+LASTING = (
+    *(errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES),
+    *(errno.ENAMETOOLONG, errno.ENOTDIR),
+)
+"""Errors that stay until somebody mends the file. Others (a stale handle, a drive that is away) may pass."""
+_IN_WORDS = {
+    errno.ELOOP: "a symbolic link, or one that leads to itself",
+    errno.ENXIO: "not a regular file",  # a socket, or a device that is not there
+}
 
 
 def temporary_name(path: Path) -> Path:
@@ -186,10 +195,13 @@ def open_untrusted(path: Path | str, *, follow: bool = False, inside: Path | Non
     is a symbolic link (unless `follow`), or when what was opened does not stand below `inside`. The last is
     asked of the kernel after the opening, so no link that is swapped meanwhile leads away.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    except OSError as error:
+        raise OSError(error.errno, _IN_WORDS.get(error.errno or 0, error.strerror), str(path)) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+            raise OSError(errno.EINVAL, _IN_WORDS[errno.ENXIO], str(path))
         if inside is not None:
             opened = Path(f"/proc/self/fd/{handle}").readlink()
             if not opened.is_relative_to(os.path.realpath(inside)):

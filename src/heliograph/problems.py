@@ -34,6 +34,7 @@ def read_problem(message: str, values: object, kind: Any) -> Problem:
     """
     text, mark, place = message.rpartition(" - at `")
     text = in_words(text if mark else message)
+    text = _TIMES.get(text, text)
     steps: Steps = []
     for step in re.findall(r"\[\.\.\.\]|[^.\[\]]+", place.rpartition("$")[2].rstrip("`") if mark else ""):
         found = _culprit(message, values, kind, steps) if step == "[...]" else None
@@ -41,9 +42,11 @@ def read_problem(message: str, values: object, kind: Any) -> Problem:
     if own := re.fullmatch(r"([a-z_]+): (.*)", text, re.DOTALL):  # a struct's own check names its field
         text = own[2]
         steps.append(own[1])
+    if text.startswith("Invalid enum value") and (choices := _choices(kind, steps)):
+        text = f"is none of: {', '.join(choices)}"
     value = _follow(values, steps)
-    if place.startswith("key`"):
-        value = _culprit(message, values, kind, steps) or value
+    if place.startswith("key`") and (key := _culprit(message, values, kind, steps)) is not None:
+        value = key
     if missing := re.fullmatch(r"Object missing required field `(.*)`", text, re.DOTALL):
         text, value = "is missing", sorted(map(str, value)) if isinstance(value, Mapping) else value
         steps.append(missing[1])
@@ -100,6 +103,38 @@ def _write(steps: Steps) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
 
 
+def _choices(kind: Any, steps: Steps) -> list[str]:
+    """Return what a field may be, where that is one of a few words, or a list beside them."""
+    nodes: list[Any] = [msgspec.inspect.type_info(kind)]
+    for step in [*steps, None]:
+        nodes = [plain for node in nodes for plain in _alternatives(node)]
+        if step is not None:
+            nodes = [part for node in nodes for part in _part(node, step)]
+    words = [
+        str(one) for node in nodes if isinstance(node, msgspec.inspect.LiteralType) for one in node.values
+    ]
+    return words + ["a list" for node in nodes if isinstance(node, msgspec.inspect.ListType)]
+
+
+def _alternatives(node: Any) -> list[Any]:
+    if isinstance(node, msgspec.inspect.Metadata):
+        return _alternatives(node.type)
+    if isinstance(node, msgspec.inspect.UnionType):
+        return [plain for one in node.types for plain in _alternatives(one)]
+    return [node]
+
+
+def _part(node: Any, step: str | int) -> list[Any]:
+    if isinstance(node, msgspec.inspect.StructType):
+        return [field.type for field in node.fields if field.encode_name == step]
+    inner = getattr(node, "value_type", None) or getattr(node, "item_type", None)
+    return [] if inner is None else [inner]
+
+
+_TIMES = {
+    "Invalid RFC3339 encoded datetime": "is no time as in 2026-01-31T09:05:00Z",
+    "Expected `datetime` with a timezone component": "is a time without its offset from UTC",
+}
 _MOST_KEYS_TRIED = 100
 _DEEPEST = 100  # what is read here is read again, and written, with more on the stack
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}

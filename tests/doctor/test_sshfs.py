@@ -9,6 +9,7 @@ import pytest
 from heliograph.doctor.mount import SSHFS_OPTIONS
 from support.doctoring import doctor, read_doctor, start_doctor
 from support.drives import make_drive
+from support.slurm_lab import wait_until
 from support.sshfs_lab import TUNED, SshfsLab
 
 
@@ -103,6 +104,20 @@ def test_a_mount_with_a_cache_of_folders_sees_new_names_late(sshfs_lab: SshfsLab
     assert "dir_cache=no" in told["new names"].remedy
     assert told["missing names"].verdict == "ok", "what is opened by its name is found at once"
     assert read_doctor(other).verdicts("peer")["new names"] == "warn"
+
+
+def test_a_drive_that_begins_to_hang_is_told_and_cleaned_up_later(sshfs_lab: SshfsLab) -> None:
+    point = sshfs_lab.mount("tuned")
+    make_drive(point)
+    process = start_doctor(point, "--peer", "--seconds", "60")
+    left = sshfs_lab.export / "state" / "doctor"
+    wait_until(lambda: any(left.glob("*.peer/listed/*.json")), "the peer has written a note")
+    with sshfs_lab.frozen(point):
+        told = read_doctor(process)
+    assert told.of("peer")["peer"].verdict == "bad" and "it hangs" in told.of("peer")["peer"].told
+    assert left.exists()
+    assert doctor(point, "drive").verdicts("drive")["whole files"] == "ok"
+    assert not left.exists()
 
 
 def test_alone_is_told(sshfs_lab: SshfsLab) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import pytest
 
 from heliograph.config import Resources, StageSettings, WatcherConfig
 from heliograph.drive import Drive
+from heliograph.protocol.signals import EVAL_COMPLETE, TRAINING_COMPLETE, publish_signal, read_signal
 from heliograph.watcher.daemon import Watcher
-from support.drives import make_model, publish_training
+from support.drives import make_model, publish_training, training_signal
 from support.fake_worker import make_stub, starts
 from support.slurm_lab import SlurmLab
 from support.watching import CONFIG, tick_until, tick_until_idle, watching
+from unit.evaluation.builders import EXPERIMENT, pair_rows, save_checkpoint, write_dataset
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("environ")]
 SMALL = Resources(time="00:05:00", mem="100M", cpus_per_task=1)
@@ -227,3 +230,26 @@ def test_an_array_is_cancelled_as_a_whole(drive: Drive, tmp_path: Path, fake: Pa
         (job,) = jobs(watcher)
     assert (job["status"], job["failure_class"]) == ("failed", "cancelled")
     assert len(read(fake, "waiting")) == 2, "two at a time, and the third never began"
+
+
+@pytest.mark.slow
+def test_real_models_are_evaluated_side_by_side_by_the_real_program(drive: Drive, tmp_path: Path) -> None:
+    for name, step in (("checkpoint-50", 50), ("final", 100)):
+        save_checkpoint(drive, name, step=step, seed=step)
+    write_dataset(drive, "pairs", pair_rows())
+    drive.base_eval.write_text("checkpoints: all\n")
+    publish_signal(drive, TRAINING_COMPLETE, training_signal(drive, EXPERIMENT))
+    resources = Resources(time="00:05:00", mem="1500M", cpus_per_task=1)
+    config = settings(array=True, resources=resources)
+    config.stages["analysis"] = StageSettings(resources=Resources(partition="nope"))  # nothing of R here
+    with watching(drive, tmp_path / "state", Path(sys.executable), config) as watcher:
+        tick_until(watcher, lambda: bool(jobs(watcher)) and jobs(watcher)[0]["completed_at"], timeout_s=240)
+        (job,) = jobs(watcher)
+        results = watcher.store.rows("evaluation", "results_of_job", job_id=job["id"])
+    assert (job["status"], job["exit_code"], job["attempt"]) == ("completed", 0, 1)
+    assert {row["checkpoint"] for row in results} == {"checkpoint-50", "final"}
+    done = read_signal(EVAL_COMPLETE.path(drive, EXPERIMENT), EVAL_COMPLETE, EXPERIMENT)
+    assert (done.content.status, done.content.job_id) == ("complete", job["slurm_job_id"])
+    assert sorted(os.listdir(drive.stage_logs("evaluation"))) == sorted(
+        f"{job['slurm_job_id']}_{task}.{kind}" for task in range(2) for kind in ("log", "err")
+    )

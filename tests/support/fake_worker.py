@@ -15,7 +15,10 @@ import sys
 import time
 from pathlib import Path
 
+import heliograph
+
 STUB = """#!/bin/bash
+export PYTHONPATH={source}:{tests}
 for word in "$@"; do
     case "$word" in
         --) break ;;
@@ -23,7 +26,7 @@ for word in "$@"; do
     esac
 done
 export FAKE_WORKER={folder}
-PYTHONPATH={tests} exec {python} -m support.fake_worker "$@"
+exec {python} -m support.fake_worker "$@"
 """
 
 
@@ -33,7 +36,8 @@ def make_stub(folder: Path) -> Path:
     stub = folder / "bin" / "python"
     stub.parent.mkdir(exist_ok=True)
     tests = Path(__file__).parents[1]
-    stub.write_text(STUB.format(python=sys.executable, folder=folder, tests=tests))
+    source = Path(heliograph.__file__).parents[1]  # jobs run the code that is tested, wherever it stands
+    stub.write_text(STUB.format(python=sys.executable, folder=folder, tests=tests, source=source))
     stub.chmod(0o755)
     return stub
 

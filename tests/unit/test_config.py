@@ -37,7 +37,7 @@ def test_on_and_off_are_words(tmp_path: Path, word: str) -> None:
         ("executer: slurm", "executer", "Did you mean executor?"),
         ("detection: {inbox_evry_s: 2}", "detection.inbox_evry_s", "Did you mean inbox_every_s?"),
         ("stages: {evaluation: {resources: {memory: 3G}}}", "memory", "unknown key"),
-        ("executor: pbs", "executor", "Invalid enum value 'pbs'"),
+        ("executor: pbs", "executor", "is none of: auto, local, slurm, found 'pbs'"),
         ("publish_every_s: soon", "publish_every_s", "found 'soon'"),
         ("publish_every_s: -1", "publish_every_s", "> 0"),
         ("stages: {evaluation: {resources: {mem: 3 GB}}}", "mem", "found"),

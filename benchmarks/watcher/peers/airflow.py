@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.watcher import processes
 from benchmarks.watcher.peers import tool
 from heliograph.drive import Drive
 
 _DAG = """\
-from datetime import datetime
+from datetime import datetime, timedelta
 from airflow.sdk import DAG
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.filesystem import FileSensor
 
-with DAG("signals", schedule="@once", start_date=datetime(2026, 1, 1), catchup=False):
+again = {{"retries": 20, "retry_delay": timedelta(seconds=5)}}
+with DAG("signals", schedule="@once", start_date=datetime(2026, 1, 1), catchup=False, default_args=again):
     for name in {experiments!r}:
         sensor = FileSensor(
             task_id=f"wait-{{name}}", filepath=f"{models}/{{name}}/.training_complete"{settings}
@@ -60,8 +59,8 @@ class Airflow:
         (home / "dags" / "signals.py").write_text(dag)
         command = [str(self._venv / "bin" / "airflow"), "standalone"]
         log_file = work / "run" / "airflow.log"
-        self._process: subprocess.Popen[bytes] = tool.launch(command, self._environment(), log_file)
-        tool.wait_ready(self._process, lambda: self._waiting() == len(experiments), 300, log_file)
+        self._running = tool.Launched(command, self._environment(), log_file)
+        self._running.wait_ready(lambda: self._waiting() == len(experiments), 300)
 
     def _environment(self) -> dict[str, str]:
         port = tool.free_port()
@@ -71,6 +70,7 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # a busy machine is no reason to fail
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",
             "AIRFLOW_CONN_FS_DEFAULT": '{"conn_type": "fs", "extra": {"path": "/"}}',
@@ -92,7 +92,7 @@ class Airflow:
         return sum(state in _WAITING for _, state in rows)
 
     def pids(self) -> list[int]:
-        return processes.tree(self._process.pid)
+        return self._running.pids()
 
     def seen(self) -> Mapping[str, float]:
         """Return when each sensor's task ended, as Airflow's database has it."""
@@ -105,7 +105,7 @@ class Airflow:
         return tool.moments(self._started)
 
     def stop(self) -> None:
-        processes.stop(self._process)
+        self._running.stop()
 
 
 def _seconds(moment: str) -> float:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.watcher import processes
 from benchmarks.watcher.peers import tool
 from heliograph.drive import Drive
 
@@ -91,11 +89,11 @@ class Dagster:
         programs = self._venv / "bin"
         command = [str(programs / "dagster-daemon"), "run", "-f", str(definitions)]
         environ = {"DAGSTER_HOME": str(home), "PATH": f"{programs}:/usr/bin:/bin"}
-        self._process: subprocess.Popen[bytes] = tool.launch(command, environ, work / "run" / "dagster.log")
-        tool.wait_ready(self._process, ticked.exists, 180, work / "run" / "dagster.log")
+        self._running = tool.Launched(command, environ, work / "run" / "dagster.log")
+        self._running.wait_ready(ticked.exists, 180)
 
     def pids(self) -> list[int]:
-        return processes.tree(self._process.pid)
+        return self._running.pids()
 
     def seen(self) -> Mapping[str, float]:
         return tool.moments(self._seen)
@@ -104,4 +102,4 @@ class Dagster:
         return tool.moments(self._started)
 
     def stop(self) -> None:
-        processes.stop(self._process)
+        self._running.stop()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.watcher import processes
 from benchmarks.watcher.peers import tool
 from heliograph.drive import Drive
 
@@ -55,11 +53,11 @@ class Polling:
             str(self._told),
             str(ready),
         ]
-        self._process: subprocess.Popen[bytes] = tool.launch(command, {}, work / "run" / "polling.log")
-        tool.wait_ready(self._process, ready.exists, 300, work / "run" / "polling.log")
+        self._running = tool.Launched(command, {}, work / "run" / "polling.log")
+        self._running.wait_ready(ready.exists, 300)
 
     def pids(self) -> list[int]:
-        return processes.tree(self._process.pid)
+        return self._running.pids()
 
     def seen(self) -> Mapping[str, float]:
         return tool.moments(self._told)
@@ -68,4 +66,4 @@ class Polling:
         return {}
 
     def stop(self) -> None:
-        processes.stop(self._process)
+        self._running.stop()

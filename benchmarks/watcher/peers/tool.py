@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
+import signal
 import socket
 import subprocess
+import time
 import venv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -82,13 +86,56 @@ def version(folder: Path, package: str) -> str:
     return told.stdout.strip()
 
 
-def launch(command: list[str], environ: Mapping[str, str], log_file: Path) -> subprocess.Popen[bytes]:
-    """Start a tool; what it says goes to a file."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    with log_file.open("wb") as told:
-        return subprocess.Popen(
-            command, env=kept | dict(environ), stdout=told, stderr=told, cwd=log_file.parent
-        )
+class Launched:
+    """A running tool with all of its processes, also those whose parents have ended: those come to us."""
+
+    def __init__(self, command: list[str], environ: Mapping[str, str], log_file: Path) -> None:
+        _take_orphans(True)
+        self._others = set(processes.tree(os.getpid()))
+        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        with log_file.open("wb") as told:
+            self._process = subprocess.Popen(
+                command, env=kept | dict(environ), stdout=told, stderr=told, cwd=log_file.parent
+            )
+        self._log_file = log_file
+
+    def pids(self) -> list[int]:
+        return [pid for pid in processes.tree(os.getpid()) if pid not in self._others]
+
+    def wait_ready(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until it watches. Raises CannotRun when it ends or takes too long."""
+        where = f"see {self._log_file.name} in the work folder"
+        try:
+            processes.wait_for(
+                lambda: self._process.poll() is not None or is_ready(), timeout_s, "ready", 0.5
+            )
+        except TimeoutError as error:
+            raise CannotRun(f"{error}; {where}") from None
+        if self._process.poll() is not None:
+            raise CannotRun(f"it ended with exit code {self._process.returncode}; {where}")
+
+    def stop(self) -> None:
+        """End all of it: by SIGTERM, after a while by SIGKILL."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            deadline = time.monotonic() + 15
+            while self.pids() and time.monotonic() < deadline:
+                self._reap()
+                time.sleep(0.2)
+        _take_orphans(False)
+
+    def _reap(self) -> None:
+        self._process.poll()
+        for pid in self.pids():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def _take_orphans(wanted: bool) -> None:
+    """Have processes of ours whose parents end become our children (prctl, PR_SET_CHILD_SUBREAPER)."""
+    ctypes.CDLL(None, use_errno=True).prctl(36, int(wanted), 0, 0, 0)
 
 
 def moments(file: Path) -> dict[str, float]:
@@ -104,15 +151,3 @@ def moments(file: Path) -> dict[str, float]:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
-
-
-def wait_ready(process: subprocess.Popen[bytes], is_ready, timeout_s: float, log_file: Path) -> None:  # type: ignore[no-untyped-def]
-    """Wait until a tool watches. Raises CannotRun when it ends or takes too long."""
-    try:
-        processes.wait_for(lambda: process.poll() is not None or is_ready(), timeout_s, "ready", 0.5)
-    except TimeoutError as error:
-        raise CannotRun(f"{error}; see {log_file.name} in the work folder") from None
-    if process.poll() is not None:
-        raise CannotRun(
-            f"it ended with exit code {process.returncode}; see {log_file.name} in the work folder"
-        )

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(drive, as_json=args.json)
     if args.name is None:
         raise UsageError(
-            reason=f"which entry is to be {'shown' if args.what == 'show' else 'released'}?",
+            reason=f"name the entry that is to be {'shown' if args.what == 'show' else 'released'}",
             remedy="heliograph quarantine lists them",
         )
     if args.what == "show":

@@ -12,11 +12,9 @@ from rich.text import Text
 
 from heliograph.dashboard.explaining import explain_experiment, gather, watcher_facts
 from heliograph.dashboard.reader import reading
-from heliograph.drive import Drive
 from heliograph.names import utc_now
 from heliograph.protocol.events import CancelRequested
 from heliograph.state.explanation import Explanation
-from heliograph.state.settle import settle_here
 from heliograph.state.views import Snapshots
 from heliograph.watcher.requests import Request, is_done, post_request
 
@@ -55,12 +53,10 @@ def ask(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Asked:
     """Post a request and wait until it is done, at most `wait_s` (None: 15 s where a watcher lives)."""
-    drive, body = snapshots.drive, request.body
-    event = post_request(drive, body)
+    body = request.body
+    event = post_request(snapshots.drive, body)
     with reading(snapshots):
         is_alive = watcher_facts(snapshots, clock()).is_alive
-    if not is_alive:
-        _settle(drive)
     left_s = wait_s if wait_s is not None else (WAIT_S if is_alive else 0.0)
     taken_up, done = _look(snapshots, request, event.id, clock())
     while left_s > 0 and not done:
@@ -85,12 +81,6 @@ def ask(
     )
 
 
-def _settle(drive: Drive) -> None:
-    """On a drive of this machine alone, write the request into the databases; the next watcher acts on it."""
-    if not drive.is_network():
-        settle_here(drive)
-
-
 def _look(snapshots: Snapshots, request: Request, event_id: str, now: datetime) -> tuple[bool, bool]:
     """Tell whether the request is in the databases, and whether it has been done."""
     body = request.body
@@ -106,10 +96,9 @@ def _look(snapshots: Snapshots, request: Request, event_id: str, now: datetime) 
 
 def _told(is_alive: bool, taken_up: bool, done: bool, *, waited: bool, command: str) -> str:
     if done:
-        return "Done."
+        return "Done: the watcher has taken it up." if is_alive else "Done."
     if not is_alive:
-        recorded = "It is recorded" if taken_up else "It stands in the inbox"
-        return f"No watcher is alive. {recorded}, and is done when one starts: {command} watch"
+        return f"No watcher is alive. It stands in the inbox, and is done when one starts: {command} watch"
     if taken_up:
         return "The watcher has taken it up; what follows comes within its next passes."
     if not waited:
@@ -121,9 +110,9 @@ def print_asked(console: Console, asked: Asked, command: str = "heliograph") -> 
     """Print what was asked, and what came of it."""
     console.print(Text.assemble(("Asked: ", "bold"), asked.will), soft_wrap=True)
     for note in asked.notes:
-        console.print(Text(note, style="yellow"))
+        console.print(Text(note, style="yellow"), soft_wrap=True)
     console.print(Text(asked.told, style="green" if asked.done else ""), soft_wrap=True)
     if asked.taken_up:
-        console.print(Text(asked.explanation.headline, style="bold"))
+        console.print(Text(asked.explanation.headline, style="bold"), soft_wrap=True)
     if not asked.done:
         console.print(Text(f"How it goes on: {command} why {asked.experiment}", style="dim"), soft_wrap=True)

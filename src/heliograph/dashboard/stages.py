@@ -59,6 +59,8 @@ class StageShown(Struct, frozen=True, kw_only=True):
     asked: str | None
     """what somebody asked of the watcher: to cancel it, to try it again"""
     job: str | None
+    place: str | None
+    """where it runs or failed, and how often the scheduler has put it back"""
     log_path: str | None
     links: list[Link]
 
@@ -85,6 +87,7 @@ def _show_stage(experiment: str, view: StageView, before: StageView | None, now:
         failure=words.FAILURES.get(view.failure_class or ""),
         asked=_asked(view, now),
         job=_job(view),
+        place=_place(view),
         log_path=words.one_line(view.log_path) if view.log_path else None,
         links=_links(experiment, view),
     )
@@ -150,17 +153,23 @@ def _asked(view: StageView, now: datetime) -> str | None:
 
 
 def _job(view: StageView) -> str | None:
-    """Say which attempt it is, from the second on, and where it runs: attempt 2 · slurm 4711 · node07."""
+    """Say which attempt it is, from the second on, and which job: attempt 2 · slurm 4711."""
     parts = []
     if view.attempt is not None and view.attempt > 1:
         parts.append(f"attempt {view.attempt}")
     if view.executor and view.job_id:
         parts.append(f"{words.one_line(view.executor)} {words.one_line(view.job_id)}")
-    if view.node and view.status in ("running", "failed"):
-        parts.append(words.one_line(view.node))
-    if view.restarts:
-        parts.append(f"put back {view.restarts} ×")
     return " · ".join(parts) or None
+
+
+def _place(view: StageView) -> str | None:
+    """Say where it runs or failed, and how often the scheduler put it back: on node07, put back 2 times."""
+    if view.status not in ("running", "failed", "queued"):
+        return None
+    parts = [f"on {words.one_line(view.node)}"] if view.node and view.status != "queued" else []
+    if view.restarts:
+        parts.append(f"put back {'once' if view.restarts == 1 else f'{view.restarts} times'}")
+    return ", ".join(parts) or None
 
 
 def _links(experiment: str, view: StageView) -> list[Link]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
@@ -38,7 +37,8 @@ def print_overview(console: Console, page: OverviewPage) -> None:
     """Print every experiment's three stages."""
     _print_freshness(console, page.freshness, page.drive)
     counts = [f"{counter.count} {counter.status}" for counter in page.counters if counter.status]
-    console.print(f"{page.total} experiments: {', '.join(counts)}")
+    experiments = "1 experiment" if page.total == 1 else f"{page.total} experiments"
+    console.print(f"{experiments}: {', '.join(counts)}")
     _print_asides(console, [f"{aside.name}: {aside.reason}".removeprefix(": ") for aside in page.asides])
     if not page.total:
         console.print("\nNo experiment is known yet. It appears here within seconds after its first event.")
@@ -74,7 +74,7 @@ def _print_asides(console: Console, reasons: Sequence[str]) -> None:
     said = "1 signal was" if len(reasons) == 1 else f"{len(reasons)} signals were"
     console.print(Text(f"\n! {said} put aside; heliograph quarantine shows what was found", style="bold red"))
     for reason in reasons:
-        console.print(_indented(Text(reason), 2))
+        print_wrapped(console, Text(reason), 2)
 
 
 def print_wrapped(console: Console, text: Text, label: Text | int) -> None:
@@ -86,10 +86,6 @@ def print_wrapped(console: Console, text: Text, label: Text | int) -> None:
     for number, line in enumerate(lines):
         line.rstrip()
         console.print(Text.assemble(before if number == 0 else " " * len(before), line), soft_wrap=True)
-
-
-def _indented(text: Text, columns: int) -> Padding:
-    return Padding(text, (0, 0, 0, columns), expand=False)
 
 
 def _heading(name: str, status: str) -> Text:
@@ -108,7 +104,7 @@ def _print_row(console: Console, row: Row) -> None:
         console.print(Text(f"  ! {count} put aside: heliograph why {row.name}", style="bold red"))
     for stage in row.stages:
         console.print(_stage_line(stage), no_wrap=True, overflow="ellipsis")
-        for said in (words.one_line(stage.message or ""), stage.again, stage.asked):
+        for said in (words.one_line(stage.message or ""), stage.place, stage.again, stage.asked):
             if said:
                 console.print(Text(f"      {said}"), no_wrap=True, overflow="ellipsis")
         if stage.log_path and stage.status == "failed":
@@ -136,13 +132,14 @@ def _print_details(console: Console, stage: StageShown) -> None:
     console.print()
     heading = _heading(stage.stage, stage.word)
     heading.append(f"  {stage.percent} %" if stage.percent is not None else "")
-    console.print(_indented(heading, 2))
+    print_wrapped(console, heading, 2)
     for said in (stage.message, stage.failure, stage.again, stage.asked):
         if said:
-            console.print(_indented(Text(said), 4))
+            print_wrapped(console, Text(said), 4)
     facts = [(moment.label, moment.shown) for moment in stage.moments]
     facts += [("took", stage.took)] if stage.took else []
     facts += [("job", stage.job)] if stage.job else []
+    facts += [("where", stage.place)] if stage.place else []
     facts += [("log", stage.log_path)] if stage.log_path else []
     facts += [(link.text, link.href) for link in stage.links if link.leads_away]
     for label, value in facts:

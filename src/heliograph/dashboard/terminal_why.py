@@ -64,11 +64,15 @@ def _print_facts(console: Console, answer: Explanation) -> None:
 
 def _facts(answer: Explanation) -> list[tuple[str, str]]:
     attempt = "" if answer.attempt is None else f"{answer.attempt}"
-    if attempt and answer.most_attempts:
-        attempt += f" of {answer.most_attempts}"
+    if answer.attempt and answer.most_attempts:
+        is_more = answer.attempt > answer.most_attempts  # somebody asked for it
+        attempt += (
+            f", {answer.most_attempts} come by themselves" if is_more else f" of {answer.most_attempts}"
+        )
     job = f"{answer.executor} {answer.job_id}" if answer.job_id else answer.executor or ""
     job += f" on {answer.node}" if answer.node else ""
-    job += f", put back by Slurm {answer.restarts} ×" if answer.restarts else ""
+    times = "once" if answer.restarts == 1 else f"{answer.restarts} times"
+    job += f", put back by Slurm {times}" if answer.restarts else ""
     said = answer.scheduler_words or ""
     failure = answer.failure_class or ""
     if answer.failure_means:
@@ -84,7 +88,7 @@ def _facts(answer: Explanation) -> list[tuple[str, str]]:
         "failure": failure,
         "next": resources_shown(answer.next_resources) if answer.next_resources != answer.resources else "",
     }
-    if not said:
+    if not said or answer.code in ("held", "refused"):  # there the sentences tell it
         del facts["it says"]
     return [(label, value) for label, value in facts.items() if value]
 

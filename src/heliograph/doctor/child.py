@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from heliograph.doctor.finding import Area, Context, Finding, Step
+from heliograph.doctor.finding import Area, Context, Finding, Progress, Step
 from heliograph.errors import BadConfig, HeliographError
 
 
@@ -25,6 +25,7 @@ class Begin(Struct, frozen=True, tag="begin"):
 
     check: str
     silence_s: float | None = None
+    progress: str = ""
 
 
 class Found(Struct, frozen=True, tag="found"):
@@ -66,6 +67,8 @@ def _findings(area: str, step: Step, context: Context) -> Iterator[Finding]:
         for told in step.look():
             if isinstance(told, Finding):
                 yield told
+            elif isinstance(told, Progress):
+                tell(Begin(step.check, step.silence_s, str(told)))
             else:
                 tell(Begin(told, step.silence_s))
     except HeliographError as error:

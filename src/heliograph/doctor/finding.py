@@ -62,13 +62,19 @@ class Context(Struct, frozen=True):
     """whether the drive was found to answer; what needs it is left out where it does not"""
 
 
+class Progress(str):
+    """How far a step is: to be shown, and no check of its own."""
+
+    __slots__ = ()
+
+
 Look = Callable[[], Iterable[Finding | str]]
 
 
 class Step(NamedTuple):
     """One thing to look at. Where a `needed` one is bad or skipped, the area ends there.
 
-    `look` gives findings and, where it takes several steps or long, the names of what it goes on with.
+    `look` gives findings and, where it is several checks or takes long, the next one's name or its progress.
     """
 
     check: str

@@ -42,7 +42,7 @@ def examine_guarded(
                 return
             if isinstance(message, Begin):
                 check, allowed_s = message.check, message.silence_s or silence_s
-                on_begin(check)
+                on_begin(message.progress or check)
             else:
                 yield message.finding
         try:

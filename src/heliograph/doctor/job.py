@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from heliograph.config import StageSettings, load_watcher_config
-from heliograph.doctor.finding import Area, Context, Finding, Step
+from heliograph.doctor.finding import Area, Context, Finding, Progress, Step
 from heliograph.doctor.scratch import scratch
 from heliograph.drive import Drive
 from heliograph.errors import ExecutorError, PollFailed
@@ -105,7 +105,7 @@ def _wait(
     next_poll_at = time.monotonic() + _LOOK_EVERY_S
     while (left_s := ends_at - time.monotonic()) > 0:
         state = last.state.lower() if last else "submitted"
-        yield f"job {job_id} is {state}, {left_s:.0f} s left"
+        yield Progress(f"job {job_id} is {state}, {left_s:.0f} s left")
         if (found := read_report(report)) is not None:
             yield from judge_report(found)
             return

@@ -3,7 +3,7 @@
     state/doctor/HOST.PID.START.RANDOM.peer/          one folder a doctor
         listed/000001.json …                          found by listing the folder
         asked/000001.json …                           found by opening a name that was once seen missing
-        won/1769850300 …                              folders that both hosts try to make at the same second
+    state/doctor/races/1769850300 …                   folders that all try to make at the same second
 
 Each writes a note of both kinds a second, under names never used. A note holds the writer's clock and, where
 it is listed, what the writer has seen of the others since its last one. No clock is taken for right: of a
@@ -13,7 +13,6 @@ note that came over and one that went back, the clocks' difference cancels out, 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +21,9 @@ import msgspec
 from msgspec import Struct, field
 
 from heliograph.config import load_watcher_config
-from heliograph.doctor.finding import Context, Finding, Step
+from heliograph.doctor.finding import Context, Finding, Progress, Step
 from heliograph.doctor.peer_judge import KINDS, Kind, Measured, judge_peers
-from heliograph.doctor.scratch import scratch
+from heliograph.doctor.scratch import RACES, scratch
 from heliograph.drive import Drive
 from heliograph.files import make_folder_once, read_untrusted, write_atomic
 from heliograph.names import host_name
@@ -81,28 +80,17 @@ def steps(context: Context) -> list[Step]:
 def _measure(drive: Drive, seconds: float) -> Iterator[Finding | str]:
     drive_id = drive.read_id()
     every_s = load_watcher_config(drive).detection.inbox_every_s
-    races = drive.doctor / "races"
-    with scratch(drive.doctor, "peer") as folder, _races(races):
-        peer = Peer(folder, races, drive_id)
+    with scratch(drive.doctor, "peer") as folder:
+        peer = Peer(folder, drive.doctor / RACES, drive_id)
         ends_at = time.monotonic() + seconds
         while (left_s := ends_at - time.monotonic()) > 0:
             if peer.take_turn(time.monotonic()):
                 count = len(peer.others)
-                yield f"{count or 'no'} other host{'' if count == 1 else 's'} seen, {left_s:.0f} s left"
+                seen = f"{count or 'no'} other host{'' if count == 1 else 's'} seen"
+                yield Progress(f"{seen}, {left_s:.0f} s left")
             time.sleep(_LOOK_EVERY_S)
         measured = peer.measured()
     yield from judge_peers(measured, drive_id, seconds, every_s)
-
-
-@contextlib.contextmanager
-def _races(folder: Path) -> Iterator[None]:
-    """Keep the folder of the races; whoever leaves last removes it."""
-    try:
-        yield
-    finally:
-        others = [path for path in folder.parent.iterdir() if path.name.endswith(_SUFFIX)]
-        if len(others) <= 1:  # our own is removed after this
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Peer:

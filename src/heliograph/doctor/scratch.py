@@ -13,6 +13,9 @@ from heliograph.drive import Drive
 from heliograph.names import host_name
 from heliograph.state.lease import process_start
 
+RACES = "races"
+"""the folder in which several doctors race for names; whoever leaves last removes it"""
+
 
 @contextlib.contextmanager
 def scratch(home: Path, kind: str) -> Iterator[Path]:
@@ -29,7 +32,14 @@ def scratch(home: Path, kind: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
+        _leave(home)
+
+
+def _leave(home: Path) -> None:
+    """Remove what all share, and the home itself, where nobody else is in it."""
+    with contextlib.suppress(OSError):
+        if {path.name for path in home.iterdir()} <= {RACES}:
+            shutil.rmtree(home / RACES, ignore_errors=True)
             home.rmdir()
 
 

@@ -24,6 +24,7 @@ from heliograph.protocol.events import LARGEST_EVENT, Event, ReleaseRequested, e
 from heliograph.protocol.quarantine import Kept, list_quarantine, safe_label
 from heliograph.protocol.signals import ALL_KINDS, LARGEST_SIGNAL, SignalKind
 
+_LONGEST_PATH = 4096
 Post = Callable[[ReleaseRequested], object]
 
 
@@ -94,12 +95,15 @@ def _content(path: Path) -> tuple[str, int]:
 
 
 def _what(drive: Drive, kept: Kept) -> str:
+    path = PurePosixPath(kept.reason.path)
+    if len(kept.reason.path) > _LONGEST_PATH:
+        return "unknown"
     if _signal(drive, kept) is not None:
         return "signal"
-    path = PurePosixPath(kept.reason.path)
     if path.parent.name == drive.inbox.name and not kept.reason.sha256:
         return "event"
-    if path.parent.name == drive.models.name and kept.reason.sha256:
+    is_hostile = not is_name(path.name) and not path.name.startswith(".")
+    if path.parent.name == drive.models.name and kept.reason.sha256 and is_hostile:
         return "folder"
     return "unknown"
 

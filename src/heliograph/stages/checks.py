@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import BadModel, BadResults
-from heliograph.files import open_untrusted, read_untrusted, sha256_file
+from heliograph.files import LASTING, open_untrusted, read_untrusted, sha256_file
 from heliograph.names import whole
 from heliograph.problems import json_problem
 from heliograph.protocol.fields import JobId, Name, Text
@@ -75,6 +75,15 @@ def model_changes(drive: Drive, signal: Signal) -> str | None:
 def weight_files(folder: Path) -> list[Path]:
     """List the safetensors files of a checkpoint folder. Raises BadModel where there are none."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    for path in (single, index):
+        if os.path.lexists(path) and not path.is_file():
+            raise BadModel(
+                file=folder,
+                field=path.name,
+                problem="is no regular file",
+                value=path.name,
+                remedy="Save the model again.",
+            )
     if single.is_file():
         return [single]
     if not index.is_file():
@@ -110,7 +119,7 @@ def _shard_names(index: Path) -> list[str]:
         names = sorted(set(msgspec.json.decode(raw, type=Index).weight_map.values()))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         wrong = json_problem(raw, str(error), Index)
-        raise _bad_index(index, wrong.field, wrong.text, wrong.value) from None
+        raise _bad_index(index, wrong.field or "(file)", wrong.text, wrong.value) from None
     if not names:
         raise _bad_index(index, "weight_map", "names no file", {})
     for name in names:
@@ -222,6 +231,10 @@ def _read_struct(path: Path, kind: type[T]) -> T:
         raw = read_untrusted(path, _MOST_METADATA)
     except FileNotFoundError:
         raise _missing(path, "(file)", "is missing", path.name) from None
+    except OSError as error:
+        if error.errno not in LASTING:
+            raise
+        raise _missing(path, "(file)", "cannot be read", error.strerror) from None
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -67,6 +67,7 @@ def build_script(
 ) -> str:
     """Return the batch script of one attempt. Raises BadConfig for a drive whose path Slurm cannot take."""
     check_name(values.experiment, field="experiment")
+    check_name(values.token, field="token")
     if not str(drive.root).isprintable() or "%" in str(drive.root):
         raise BadConfig(
             file="command line",

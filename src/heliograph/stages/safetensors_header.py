@@ -84,7 +84,8 @@ def _read_header(handle: int, path: Path, size: int) -> tuple[int, dict[str, _Te
         entries = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         msgspec.json.decode(entries.pop("__metadata__", b"null"), type=dict[str, str] | None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _bad(path, "(header)", f"is no JSON object of tensors: {error}", bytes(raw[:40])) from None
+        said = "nested too deep" if isinstance(error, RecursionError) else str(error).partition(" - at ")[0]
+        raise _bad(path, "(header)", f"is no JSON object of tensors: {said}", bytes(raw[:40])) from None
     return header_size, {name: _tensor(entry, path, name) for name, entry in entries.items()}
 
 

@@ -6,6 +6,8 @@ import shlex
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from heliograph.names import parse_iso
 from heliograph.state.explain_facts import AttemptFacts, Facts, StageFacts
 from heliograph.state.explanation import Case, Step
@@ -32,7 +34,8 @@ def explain_job(facts: Facts, stage: StageFacts, now: datetime) -> Case:
     if attempt.cancel_requested_at:
         who = one_line(attempt.requested_by or "somebody")
         asked = f"{who} asked {_ago(attempt.cancel_requested_at, now)} to cancel it; the watcher ends it."
-        return _with(case, [asked, *case.sentences])
+        others = [step for step in case.steps if step.command != _command(facts, "cancel", stage)]
+        return replace(case, sentences=[asked, *case.sentences], steps=others)
     return case
 
 
@@ -49,28 +52,11 @@ def _open(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: datetime)
 
 def _not_submitted(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: datetime) -> Case:
     waits = attempt.not_before is not None and parse_iso(attempt.not_before) > now
-    executor = one_line(attempt.executor)
+    executor = _whom(attempt)
     if waits and attempt.scheduler_state in ("HOLD", "TRANSIENT"):
         return _refused(facts, stage, attempt, now)
-    if waits and attempt.not_before:
-        before = stage.attempts[-2] if len(stage.attempts) > 1 else None
-        told = []
-        if before is not None and before.status == "failed":
-            why = CAUSES.get(before.failure_class or "", "")
-            told = [f"Attempt {before.number} failed{f', because {why}' if why else ''}: {_said(before)}"]
-        return Case(
-            code="backoff",
-            headline=f"{_name(stage)} waits for its {_which(stage, attempt)}: "
-            f"{until(attempt.not_before, now)}.",
-            sentences=told,
-            steps=[
-                Step("Not to wait:", _command(facts, "retry", stage)),
-                Step("To have no other attempt:", _command(facts, "cancel", stage)),
-            ],
-            since=attempt.queued_at,
-            next_attempt_at=attempt.not_before,
-            next_resources=attempt.resources,
-        )
+    if waits:
+        return _backoff(facts, stage, attempt, now)
     waited_s = since_s(attempt.queued_at, now) or 0.0
     if waited_s > LONG_S and facts.watcher.is_alive:
         return Case(
@@ -91,10 +77,32 @@ def _not_submitted(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: 
     )
 
 
+def _backoff(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: datetime) -> Case:
+    """An earlier attempt failed, and this one waits for its time."""
+    before = stage.attempts[-2] if len(stage.attempts) > 1 else None
+    told = []
+    if before is not None and before.status == "failed":
+        why = CAUSES.get(before.failure_class or "", "")
+        told = [f"Attempt {before.number} failed{f', because {why}' if why else ''}: {_said(before)}"]
+    at = until(attempt.not_before or attempt.queued_at, now)
+    return Case(
+        code="backoff",
+        headline=f"{_name(stage)} waits for its {_which(stage, attempt)}: {at}.",
+        sentences=told,
+        steps=[
+            Step("Without waiting:", _command(facts, "retry", stage)),
+            Step("To have no other attempt:", _command(facts, "cancel", stage)),
+        ],
+        since=attempt.queued_at,
+        next_attempt_at=attempt.not_before,
+        next_resources=attempt.resources,
+    )
+
+
 def _refused(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: datetime) -> Case:
     """The executor took nothing, and nothing was spent."""
     is_held = attempt.scheduler_state == "HOLD"
-    executor, again = one_line(attempt.executor), until(attempt.not_before or attempt.queued_at, now)
+    executor, again = _whom(attempt), until(attempt.not_before or attempt.queued_at, now)
     verb = "is held" if is_held else "waits"
     steps = [Step(REMEDIES["hold"])] if is_held else []
     return Case(
@@ -278,7 +286,7 @@ def _retry_due(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: date
         code="retry_due",
         headline=f"{_name(stage)} failed, and is tried again {until(at, now)}.{who}",
         steps=[
-            *([] if asked else [Step("Not to wait:", _command(facts, "retry", stage))]),
+            *([] if asked else [Step("Without waiting:", _command(facts, "retry", stage))]),
             Step("To have no other attempt:", _command(facts, "cancel", stage)),
         ],
         since=attempt.completed_at,
@@ -290,6 +298,7 @@ def _retry_due(facts: Facts, stage: StageFacts, attempt: AttemptFacts, now: date
 def _retry_steps(facts: Facts, stage: StageFacts, attempt: AttemptFacts) -> list[Step]:
     failure = attempt.failure_class or ""
     remedy = REMEDIES.get(failure, "Mend what the message names, then try it again.")
+    remedy = f"{remedy.rstrip('.')}:"  # a command follows
     if failure != "resources":
         return [Step(remedy, _command(facts, "retry", stage))]
     if stage.larger:
@@ -316,12 +325,17 @@ def _name(stage: StageFacts) -> str:
 
 
 def _which(stage: StageFacts, attempt: AttemptFacts) -> str:
-    return f"attempt {attempt.number}" + (f" of {stage.max_attempts}" if stage.max_attempts else "")
+    is_within = stage.max_attempts is not None and attempt.number <= stage.max_attempts
+    return f"attempt {attempt.number}" + (f" of {stage.max_attempts}" if is_within else "")
 
 
 def _said(attempt: AttemptFacts) -> str:
     text = one_line(attempt.error_message or "nobody told why")
     return text if len(text) <= 160 else f"{text[:159]}…"
+
+
+def _whom(attempt: AttemptFacts) -> str:
+    return {"slurm": "Slurm", "local": "this machine"}.get(attempt.executor, one_line(attempt.executor))
 
 
 def _ago(moment: str | None, now: datetime) -> str:
@@ -330,12 +344,6 @@ def _ago(moment: str | None, now: datetime) -> str:
 
 def _command(facts: Facts, verb: str, stage: StageFacts) -> str:
     return f"{facts.command} {verb} {facts.experiment} --stage {stage.stage}"
-
-
-def _with(case: Case, sentences: list[str]) -> Case:
-    from msgspec.structs import replace
-
-    return replace(case, sentences=sentences)
 
 
 def asked_resources(attempt: AttemptFacts) -> dict[str, Any]:

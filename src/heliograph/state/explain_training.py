@@ -49,23 +49,7 @@ def _running(run: TrainingFacts, facts: Facts, now: datetime) -> Case:
     if began is None or silent_s is None:
         return Case(code="training_running", headline=f"Its training runs on {where}{who}.", steps=[log])
     if silent_s > SILENT_TRAINING_S:
-        return Case(
-            code="training_silent",
-            headline="Its training is recorded as running, but has given no sign of life for "
-            f"{rough(silent_s)}.",
-            sentences=[
-                f"It ran on {where}{who}; it was last heard of {moment(run.heartbeat_at or began, now)} UTC.",
-                *([how_far.strip()] if how_far else []),
-                "Either it was ended without a chance to tell: power, memory, SIGKILL.",
-                "Or that host does not reach the drive; then it goes on, and its signs of life come later.",
-            ],
-            steps=[
-                Step(f"Look on {where} whether it still runs."),
-                Step("If it does, bring what waits there to the drive:", f"{facts.command} sync"),
-                _train_again("If it has died, start it again", run, facts),
-            ],
-            since=run.heartbeat_at or began,
-        )
+        return _silent(run, facts, f"{where}{who}", how_far, now)
     return Case(
         code="training_running",
         headline=f"Its training runs on {where}{who} for {duration(since_s(began, now) or 0)}.{how_far}",
@@ -75,6 +59,27 @@ def _running(run: TrainingFacts, facts: Facts, now: datetime) -> Case:
         ],
         steps=[log],
         since=began,
+    )
+
+
+def _silent(run: TrainingFacts, facts: Facts, where: str, how_far: str, now: datetime) -> Case:
+    last = run.heartbeat_at or run.started_at or ""
+    silent = rough(since_s(last, now) or 0.0)
+    return Case(
+        code="training_silent",
+        headline=f"Its training is recorded as running, but has given no sign of life for {silent}.",
+        sentences=[
+            f"It ran on {where}; it was last heard of {moment(last, now)} UTC.",
+            *([how_far.strip()] if how_far else []),
+            "Either it was ended without a chance to tell: power, memory, SIGKILL.",
+            "Or that host does not reach the drive; then it goes on, and its signs of life come later.",
+        ],
+        steps=[
+            Step(f"Look on {one_line(run.hostname or 'its host')} whether it still runs."),
+            Step("If it does, bring what waits there to the drive:", f"{facts.command} sync"),
+            _train_again("If it has died, start it again", run, facts),
+        ],
+        since=last,
     )
 
 

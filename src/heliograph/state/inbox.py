@@ -6,7 +6,6 @@ applied a second time.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sqlite3
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from heliograph.drive import Drive
 from heliograph.errors import BadEvent, plain
-from heliograph.files import remove_file
+from heliograph.files import LASTING, remove_file
 from heliograph.protocol.events import Event, event_path
 from heliograph.protocol.quarantine import move_aside
 from heliograph.state import journal
@@ -26,7 +25,6 @@ from heliograph.state.store import Store
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
 MOST_BYTES_AT_ONCE = 8 << 20
-_NEVER_AN_EVENT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES)
 # Values that the schema lets pass and a database or a calendar does not; a full disk is none of these.
 CANNOT_BE_APPLIED = (
     ArithmeticError,
@@ -69,7 +67,7 @@ class Inbox:
             except BadEvent as error:
                 self._put_aside_when_settled(path, error, now)
             except OSError as error:
-                if error.errno in _NEVER_AN_EVENT:
+                if error.errno in LASTING:
                     self._put_aside_when_settled(path, _no_file(path, error), now)
                 else:
                     log.debug("event %s cannot be read now: %s", plain(name), error.strerror)
@@ -89,7 +87,7 @@ class Inbox:
     def take(self, store: Store, now: datetime) -> list[Event]:
         """Apply and journal what waits, as much as `read` reads; return the new ones."""
         events = self.read(now)
-        fresh, unusable = apply_each(store, events)
+        fresh, unusable = apply_each(self.drive, store, events)
         journal.append(self.drive, store)
         for event_id, reason in unusable.items():
             self.put_aside(event_id, reason, now)
@@ -107,7 +105,7 @@ class Inbox:
         log.error("an event was put aside as %s: %s", kept, reason)
 
 
-def apply_each(store: Store, events: Sequence[Event]) -> tuple[list[Event], dict[str, str]]:
+def apply_each(drive: Drive, store: Store, events: Sequence[Event]) -> tuple[list[Event], dict[str, str]]:
     """Apply events all at once; where one of them cannot be applied, one by one.
 
     Returns those that are new, and the reason of each that cannot be applied, by its id.
@@ -123,7 +121,7 @@ def apply_each(store: Store, events: Sequence[Event]) -> tuple[list[Event], dict
         try:
             fresh += store.apply([event])
         except CANNOT_BE_APPLIED as error:
-            unusable[event.id] = str(_explain(event, error))
+            unusable[event.id] = str(_explain(event_path(drive, event.id), event, error))
     return fresh, unusable
 
 
@@ -137,12 +135,13 @@ def _no_file(path: Path, error: OSError) -> BadEvent:
     )
 
 
-def _explain(event: Event, error: Exception) -> BadEvent:
+def _explain(path: Path, event: Event, error: Exception) -> BadEvent:
     """Say what a database or a calendar did not take, unless that is said already."""
     if isinstance(error, BadEvent):
+        error.facts["file"] = plain(str(path))
         return error
     return BadEvent(
-        file=f"{event.id}.json",
+        file=path,
         field="body",
         problem=f"cannot be applied: {error!r}",
         value=event.body,

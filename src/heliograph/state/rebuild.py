@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
     """Apply the journal to empty databases, then what only the live ones knew; put those aside.
 
+    What only they knew is in the journal before they are put aside: to die at any point loses nothing.
     Returns a sentence for each database. Raises LeaseHeld while a watcher is alive.
     """
     live = live_folder(state_folder, drive)
@@ -41,8 +42,7 @@ def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
 
 
 def _rebuild(drive: Drive, live: Path, now: datetime) -> list[str]:
-    """Do so for whoever holds the lease. What only the live databases knew is in the journal before they are
-    put aside: to die at any point loses nothing."""
+    """Do so for whoever holds the lease."""
     aside, new = _free_name(live, now), live.with_name("live.new")
     if new.is_dir():
         with durable("rmtree", new):
@@ -52,8 +52,8 @@ def _rebuild(drive: Drive, live: Path, now: datetime) -> list[str]:
         extra = sum(_carry_over(store, stage, live) for stage in DATABASES)
         journal.append(drive, store)
         told = [f"{stage}.db: {store.last_event(stage)} events applied" for stage in DATABASES]
-    remove_leftovers(live)
     if live.is_dir():
+        remove_leftovers(live)
         with durable("rename", live):
             live.rename(aside)
     with durable("rename", new):
@@ -63,13 +63,6 @@ def _rebuild(drive: Drive, live: Path, now: datetime) -> list[str]:
     if aside.is_dir():
         told.append(f"the old databases are kept in {aside}")
     return told
-
-
-def _free_name(live: Path, now: datetime) -> Path:
-    """Return a name beside `live`, by the time, that nothing has yet."""
-    name = f"live.{now:%Y%m%dT%H%M%SZ}"
-    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(path for name in names if not (path := live.with_name(name)).exists())
 
 
 def open_level(drive: Drive, live: Path, now: datetime) -> Store:
@@ -91,6 +84,13 @@ def open_level(drive: Drive, live: Path, now: datetime) -> Store:
     for line in _rebuild(drive, live, now):
         log.warning("%s", line)
     return Store(live)
+
+
+def _free_name(live: Path, now: datetime) -> Path:
+    """Return a name beside `live`, by the time, that nothing has yet."""
+    name = f"live.{now:%Y%m%dT%H%M%SZ}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not (path := live.with_name(name)).exists())
 
 
 def _carry_over(store: Store, stage: str, old_folder: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from heliograph.config import Line, Name, Seconds, SecondsOrNone, load_config
+from heliograph.config import Line, Name, Seconds, SecondsOrZero, load_config
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig
 
@@ -96,7 +96,7 @@ class HookSettings(Struct, forbid_unknown_fields=True, frozen=True):
 
     heartbeat_every_s: Seconds = 30.0
     """how often the run tells that it lives, and how far it is"""
-    exit_wait_s: SecondsOrNone = 10.0
+    exit_wait_s: SecondsOrZero = 10.0
     """how long the end of the training waits, at most, for metrics still on their way to MLflow"""
 
 

@@ -219,7 +219,7 @@ class Watcher:
 
     def _take_in(self, seen: Seen, now: datetime) -> list[Aside]:
         """Record what is new; return what is to be put aside."""
-        _, unusable = apply_each(self.store, seen.events)
+        _, unusable = apply_each(self.drive, self.store, seen.events)
         self.teller.unusable |= unusable
         self.agenda.looked([*seen.looked, *seen.trouble], self._open())
         self.agenda.searched(seen.searched)

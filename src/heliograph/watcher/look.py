@@ -11,7 +11,6 @@ A look has one of these outcomes, and only the second and the last lead to anyth
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import logging
@@ -25,7 +24,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import BadInput, BadSignal
-from heliograph.files import read_untrusted
+from heliograph.files import LASTING, read_untrusted
 from heliograph.names import is_name
 from heliograph.protocol.signals import (
     ALL_KINDS,
@@ -40,10 +39,6 @@ from heliograph.stages.stage import Stage
 log = logging.getLogger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
-_NEVER_READABLE = (
-    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
-    *(errno.EINVAL, errno.EFBIG, errno.ENXIO, errno.EACCES),
-)
 
 
 class Sighting(Struct, frozen=True):
@@ -116,7 +111,7 @@ class Looker:
                 if not is_name(entry.name):
                     if not entry.name.startswith("."):
                         hostile.append(entry.path)
-                elif entry.is_dir(follow_symlinks=False):
+                elif entry.is_symlink() or entry.is_dir():  # a link that leads out is told of
                     experiments.append(entry.name)
         return sorted(experiments), sorted(hostile)
 
@@ -157,7 +152,7 @@ class Looker:
             except BadInput as error:
                 broken += self._settled(kind, path, raw, str(error), now)
             except OSError as error:
-                if error.errno in _NEVER_READABLE:
+                if error.errno in LASTING:
                     broken += self._settled(kind, path, raw, str(_cannot_open(path, error)), now)
                 else:
                     log.debug("%s announces files that cannot be read now: %s", path, error)
@@ -282,7 +277,7 @@ def _cannot_open(path: Path, error: OSError) -> BadSignal:
         file=path,
         field="(what it announces)",
         problem=f"is a path that nobody can open: {error.strerror}",
-        value=error.filename,
+        value=Path(error.filename or "").name,
         remedy="Let it be a plain file or folder that the watcher's user may read.",
     )
 

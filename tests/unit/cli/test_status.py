@@ -51,7 +51,7 @@ def test_messages_retries_progress_and_jobs_are_told(
     published: Drive, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = status(published, capsys)
-    assert "      OUT_OF_MEMORY: the job used more than its 32G\n      next attempt " in text
+    assert "      OUT_OF_MEMORY: the job used more than its 32G\n      on node07\n      next attempt " in text
     assert "37 % · slurm 4721" in text
     assert "      Resources\n" in text
     assert f"      log {published.root}/logs/evaluation/4722.log\n" in text
@@ -84,6 +84,14 @@ def test_signals_that_were_put_aside_are_told_first(
     assert "! 2 signals were put aside" in text
     assert text.index('not JSON: <script>alert("x")</script>\\x1b[31m red \\x00') < text.index("\nhostile")
     assert "evaluation-waits: models/evaluation-waits/.training_complete" in text
+
+
+def test_the_row_of_a_signal_that_was_put_aside_says_where_to_look(
+    published: Drive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = status(published, capsys).splitlines()
+    row = next(n for n, line in enumerate(lines) if line.startswith("evaluation-waits  "))
+    assert lines[row + 1] == "  ! 1 signal was put aside: heliograph why evaluation-waits"
 
 
 def test_one_experiment_in_full(published: Drive, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +137,10 @@ def test_a_terminal_that_is_not_utf_8_loses_signs_and_nothing_else(
     assert main(["--drive", str(published.root), "status"]) == 0
     sys.stdout.flush()
     assert b"\nhostile  ? failed\n" in raw.getvalue()
+
+
+def test_no_line_ends_in_spaces(published: Drive, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [line for line in status(published, capsys).splitlines() if line.endswith(" ")] == []
 
 
 def test_looking_writes_nothing(published: Drive, capsys: pytest.CaptureFixture[str]) -> None:

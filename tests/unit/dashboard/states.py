@@ -209,15 +209,15 @@ CASES: list[tuple[Callable[[Life], None], str, str]] = [
         "Evaluation starts soon: the signal .training_complete has new content, and the watcher "
         "queues it in its next pass.",
     ),
-    (is_queued, "to_submit", "Evaluation is queued: the watcher's next pass hands it to slurm."),
-    (is_queued_for_long, "to_submit", "Evaluation has waited 18 min for being handed to slurm."),
+    (is_queued, "to_submit", "Evaluation is queued: the watcher's next pass hands it to Slurm."),
+    (is_queued_for_long, "to_submit", "Evaluation has waited 18 min for being handed to Slurm."),
     (
         waits_for_its_second_attempt,
         "backoff",
         "Evaluation waits for its attempt 2 of 3: 31 Jan 09:09, in 4 min.",
     ),
-    (is_held, "held", "Evaluation is held: slurm does not take it now."),
-    (is_refused_for_now, "refused", "Evaluation waits: slurm does not take it now."),
+    (is_held, "held", "Evaluation is held: Slurm does not take it now."),
+    (is_refused_for_now, "refused", "Evaluation waits: Slurm does not take it now."),
     (is_pending, "pending", "Evaluation waits in Slurm's queue, for 1 h 08 min so far: Resources."),
     (runs, "running", "Evaluation runs on node07, for 50 min so far: 3 of 8 done, 37 %."),
     (

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from heliograph.dashboard.explaining import explain_experiment
 from heliograph.errors import UnknownExperiment, UsageError
+from heliograph.executors.base import FailureClass
 from heliograph.names import host_name
 from heliograph.state.explanation import CODES, Explanation
+from heliograph.state.failure_words import CAUSES, MEANINGS, REMEDIES
 from support.drives import NOW
 from support.lives import E1, Life, live, watcher_beats
 from unit.dashboard import states
@@ -103,6 +106,14 @@ def test_what_was_asked_for_outdoes_what_would_follow(tmp_path: Path) -> None:
     assert why(tmp_path, states.retry_was_asked).next_resources["mem"] == "48G"
 
 
+def test_an_attempt_beyond_the_configured_ones_is_not_counted_among_them(tmp_path: Path) -> None:
+    def play(life: Life) -> None:
+        life.trained(900, 820)
+        life.queues(10, 4, not_before=NOW + timedelta(minutes=4))
+
+    assert why(tmp_path, play).headline == "Evaluation waits for its attempt 4: 31 Jan 09:09, in 4 min."
+
+
 def test_a_held_submission_tells_slurms_exact_words(tmp_path: Path) -> None:
     answer = why(tmp_path, states.is_held)
     assert "Job violates accounting/QOS policy" in answer.sentences[0]
@@ -112,6 +123,7 @@ def test_a_held_submission_tells_slurms_exact_words(tmp_path: Path) -> None:
 def test_a_cancellation_that_was_asked_for_is_said_first(tmp_path: Path) -> None:
     answer = why(tmp_path, states.is_being_cancelled)
     assert answer.sentences[0] == "tmorton@monitoring asked 1 min ago to cancel it; the watcher ends it."
+    assert commands(answer) == ["heliograph logs exp_01 evaluation -f"]
 
 
 def test_a_silent_training_says_what_to_look_at(tmp_path: Path) -> None:
@@ -263,3 +275,10 @@ def test_commands_name_the_drive_where_that_is_needed(tmp_path: Path) -> None:
     with live(tmp_path, states.was_cancelled) as snapshots:
         answer = explain_experiment(snapshots, E1, NOW, command="heliograph --drive /mnt/x")
     assert commands(answer) == ["heliograph --drive /mnt/x retry exp_01 --stage evaluation"]
+
+
+def test_the_runbook_knows_every_answer() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert [code for code in CODES if f"`{code}`" not in text] == []
+    assert [name for name in MEANINGS if f"| `{name}` |" not in text] == []
+    assert {*MEANINGS} == {*CAUSES} == {*REMEDIES} == {*FailureClass}

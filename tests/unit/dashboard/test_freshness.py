@@ -58,6 +58,17 @@ def test_a_hostile_host_name_cannot_act() -> None:
     assert judge(hostile, 3.0, NOW).details[0] == "It runs on \\x1b[31mssrde (pid 4242), 31 MB."
 
 
+@pytest.mark.parametrize(
+    ("calls", "said"),
+    [(None, ""), (0, ", 0 calls of Slurm in the last hour"), (1, ", 1 call of Slurm in the last hour")],
+)
+def test_slurms_administrator_sees_how_often_it_is_asked(calls: int | None, said: str) -> None:
+    seen = overview()
+    assert seen.watcher is not None
+    seen.watcher.slurm_calls_last_hour = calls
+    assert judge(seen, 3.0, NOW).details[0] == f"It runs on ssrde (pid 4242), 31 MB{said}."
+
+
 def test_the_first_look_goes_by_the_holders_clock() -> None:
     assert Pulse().age_s(watcher(NOW - timedelta(seconds=40)), NOW) == 40.0
 

@@ -75,6 +75,53 @@ def test_the_job_is_named_and_the_attempt_from_the_second_on(attempt: int | None
     assert shown(status="running", attempt=attempt, executor="slurm", job_id="4711").job == said
 
 
+def test_what_is_cancelled_or_held_is_said_so() -> None:
+    cancelled = shown(status="failed", failure_class="cancelled", requested_by="tmorton@ssrde")
+    assert (cancelled.status, cancelled.word, cancelled.asked) == (
+        "failed",
+        "cancelled",
+        "cancelled by tmorton@ssrde",
+    )
+    held = shown(status="queued", scheduler_state="HOLD", message="quota", retry_at=minutes_ago(-50))
+    assert (held.status, held.word, held.again) == ("queued", "held", "not before 31 Jan 09:55, in 50 min")
+    assert shown(status="queued", scheduler_state="HOLD", job_id="17").word == "queued"
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (
+            {"status": "running", "cancel_requested_at": minutes_ago(1), "requested_by": "a@b"},
+            "cancel asked by a@b, 31 Jan 09:04",
+        ),
+        ({"status": "queued", "cancel_requested_at": minutes_ago(1)}, "cancel asked, 31 Jan 09:04"),
+        ({"status": "failed", "retry_at": minutes_ago(0), "requested_by": "a@b"}, "retry asked by a@b"),
+        ({"status": "failed", "retry_at": minutes_ago(0)}, None),
+        ({"status": "completed", "requested_by": "a@b"}, None),
+        (
+            {"status": "failed", "retry_at": minutes_ago(0), "requested_by": "\x1b[31m"},
+            "retry asked by \\x1b[31m",
+        ),
+    ],
+)
+def test_what_somebody_asked_for_is_said(known: dict[str, Any], said: str | None) -> None:
+    assert shown(**known).asked == said
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"status": "running", "node": "node07"}, "on node07"),
+        ({"status": "failed", "node": "\x1b[31m", "restarts": 2}, "on \\x1b[31m, put back 2 times"),
+        ({"status": "queued", "node": "node07", "restarts": 1}, "put back once"),
+        ({"status": "completed", "node": "node07"}, None),
+        ({"status": "running"}, None),
+    ],
+)
+def test_a_job_tells_its_node_and_how_often_it_was_put_back(known: dict[str, Any], said: str | None) -> None:
+    assert shown(**known).place == said
+
+
 def test_links_lead_to_log_errors_and_run() -> None:
     stage = shown(
         status="running", log_path="/drive/logs/evaluation/7.log", mlflow_url="https://mlflow/#/runs/1"

@@ -197,13 +197,14 @@ def test_the_scratch_folder_goes_and_takes_what_the_dead_left(tmp_path: Path) ->
     alive_elsewhere = home / "otherhost.17.1.abcdef.peer"
     dead.mkdir(parents=True)
     (dead / "file").write_bytes(b"")
+    (home / "races" / "17").mkdir(parents=True)
     alive_elsewhere.mkdir()
     with pytest.raises(KeyboardInterrupt), scratch(home, "drive") as folder:
         assert folder.is_dir() and not dead.exists()
         remove_left_behind(home)
         assert folder.is_dir(), "ours is not what somebody left behind"
         raise KeyboardInterrupt
-    assert list(home.iterdir()) == [alive_elsewhere]
+    assert sorted(home.iterdir()) == [alive_elsewhere, home / "races"]
     alive_elsewhere.rmdir()
     with scratch(home, "drive"):
         pass

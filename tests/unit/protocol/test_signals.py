@@ -58,8 +58,8 @@ def test_layout_and_order_do_not_change_the_identity_but_every_value_does() -> N
 @pytest.mark.parametrize(
     ("change", "field", "problem"),
     [
-        ({"timestamp": "yesterday"}, "timestamp", "Invalid RFC3339"),
-        ({"timestamp": "2025-09-30T14:32:15"}, "timestamp", "timezone"),
+        ({"timestamp": "yesterday"}, "timestamp", "no time"),
+        ({"timestamp": "2025-09-30T14:32:15"}, "timestamp", "offset"),
         ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp", "no time"),
         ({"timestamp": "9999-12-31T23:59:59-14:00"}, "timestamp", "no time"),
         ({"experiment": "../../x"}, "experiment", "1 to 128 letters"),

@@ -63,8 +63,8 @@ def test_a_hostile_line_costs_no_time() -> None:
 def test_json_lines_are_read_as_people_do() -> None:
     line = (
         '{"time": "2026-01-31T09:05:00.123Z", "level": "WARN", "event": "slow \\u001b[31m drive",'
-        ' "experiment": "e1",'
-        ' "stage": "training", "host": "h", "pid": 1, "step": 10, "loss": 3.14159265, "traceback": "A\\n  B"}'
+        ' "experiment": "e1", "stage": "training", "host": "h", "pid": 1, "step": 10, "loss": 3.14159265,'
+        ' "traceback": "A\\n  B"}'
     )
     level, shown = readable(line)
     assert level == "WARN"

@@ -1,151 +1,170 @@
-"""What people ask of the watcher: cancel, retry, release; acted on over the real local executor."""
+"""What may be asked of the watcher, and what is answered instead."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from heliograph.config import Resources, StageSettings
-from heliograph.drive import Drive
-from heliograph.names import utc_now
-from heliograph.protocol import events as ev
-from heliograph.protocol.quarantine import list_quarantine
-from heliograph.state import rebuild
-from heliograph.watcher.daemon import Watcher
-from support.drives import make_model, publish_training
-from support.fake_worker import make_stub, starts
-from support.watching import CONFIG, statuses, tick_until, tick_until_idle, watching
+from heliograph.config import StageSettings, WatcherConfig
+from heliograph.dashboard.explaining import gather
+from heliograph.errors import DriveUnavailable, NotADrive, UsageError
+from heliograph.protocol.events import CancelRequested, RetryRequested, read_event
+from heliograph.state.explain_facts import Facts
+from heliograph.watcher.requests import plan_cancel, plan_retry, post_request
+from support.drives import NOW, make_drive
+from support.lives import E1, Life, live
+from unit.dashboard import states
 
-SMALL = StageSettings(resources=Resources(mem="1G", time="00:10:00"), most_mem="4G", most_time="01:00:00")
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Path:
-    make_stub(tmp_path / "fake")
-    return tmp_path / "fake"
+SETTINGS = WatcherConfig().stages
 
 
-@pytest.fixture
-def python(fake: Path) -> Path:
-    return fake / "bin" / "python"
+def facts_of(root: Path, play: Callable[[Life], None]) -> Facts:
+    with live(root, play) as snapshots:
+        return gather(snapshots, E1, NOW)
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-def ask(drive: Drive, body: ev.Body) -> None:
-    ev.Outbox(drive, drive.root / "spool").post(body)
-
-
-def last_job(watcher: Watcher, stage: str = "evaluation") -> dict[str, Any]:
-    return watcher.store.rows(stage, "jobs")[0]
-
-
-def test_a_running_job_is_cancelled_and_not_tried_again(
-    drive: Drive, state: Path, fake: Path, python: Path
+@pytest.mark.parametrize(
+    ("play", "will"),
+    [
+        (states.failed_for_good, "evaluation of exp_01: attempt 2, at once."),
+        (states.failed_three_times, "evaluation of exp_01: attempt 4, at once."),
+        (states.is_tried_again, "evaluation of exp_01: attempt 2, at once."),
+        (states.was_cancelled, "evaluation of exp_01: attempt 2, at once."),
+        (states.waits_for_its_second_attempt, "evaluation of exp_01: attempt 2, at once."),
+        (states.is_held, "evaluation of exp_01: attempt 1, at once."),
+    ],
+)
+def test_what_failed_or_waits_may_be_tried_at_once(
+    tmp_path: Path, play: Callable[[Life], None], will: str
 ) -> None:
-    publish_training(drive, "e1")
-    (fake / "e1-evaluation").write_text("slow 60")
-    with watching(drive, state, python) as watcher:
-        tick_until(watcher, lambda: len(starts(fake)) == 1)
-        ask(drive, ev.CancelRequested(experiment="e1", stage="evaluation"))
-        tick_until_idle(watcher)
-        job = last_job(watcher)
-    assert (job["status"], job["failure_class"], job["retry_at"]) == ("failed", "cancelled", None)
-    assert f"cancelled, as {ev.user_name()}@" in job["error_message"]
-    assert len(starts(fake)) == 1
-    assert rebuild.check(drive, state) == []
+    request = plan_retry(facts_of(tmp_path, play), SETTINGS)
+    assert request.will == will
+    assert request.body == RetryRequested(experiment=E1, stage="evaluation")
 
 
-def test_what_waits_for_its_next_attempt_is_cancelled_without_being_submitted(
-    drive: Drive, state: Path, fake: Path, python: Path
+def test_memory_and_time_are_said_as_people_read_them(tmp_path: Path) -> None:
+    request = plan_retry(facts_of(tmp_path, states.failed_for_good), SETTINGS, mem="64G", time="08:00:00")
+    assert request.will.endswith("attempt 2, at once, with memory 64G and time limit 08:00:00 (8 h 00 min).")
+    assert isinstance(request.body, RetryRequested)
+    assert (request.body.mem, request.body.time) == ("64G", "08:00:00")
+    assert request.notes == [
+        "It could not succeed as it was: another attempt helps only if that has been mended."
+    ]
+
+
+def test_what_is_complete_needs_force(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, states.all_is_complete)
+    request = plan_retry(facts, SETTINGS, stage="evaluation", force=True)
+    assert request.body == RetryRequested(experiment=E1, stage="evaluation", force=True)
+    assert request.notes == ["It is complete; what follows it is done again too, with its new result."]
+
+
+@pytest.mark.parametrize(
+    ("play", "told", "said"),
+    [
+        (states.runs, {}, "evaluation of exp_01 runs now (slurm 4711 on node07). Cancel it first: heliograph "
+                          "cancel exp_01 --stage evaluation"),
+        (states.is_pending, {}, "evaluation of exp_01 waits in the scheduler's queue already (slurm 4711). "
+                                "Cancel it first"),
+        (states.all_is_complete, {}, "nothing of exp_01 failed. Where it stands: heliograph why exp_01"),
+        (states.all_is_complete, {"force": True}, "Name the stage: --stage evaluation or --stage analysis"),
+        (states.all_is_complete, {"stage": "analysis"}, "analysis of exp_01 is complete. To have it done "
+         "again: heliograph retry exp_01 --stage analysis --force"),
+        (states.runs, {"stage": "analysis"}, "analysis of exp_01 has not been tried yet"),
+        (states.was_run_by_hand, {"stage": "evaluation"}, "evaluation of exp_01 was only run by hand"),
+        (states.training_failed, {}, "a training is started and ended where its script runs"),
+        (states.runs, {"stage": "training"}, "a training is started and ended where its script runs"),
+        (states.runs, {"stage": "eval"}, "no stage is called 'eval'. The watcher runs evaluation and"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_with_what_does(
+    tmp_path: Path, play: Callable[[Life], None], told: dict[str, object], said: str
 ) -> None:
-    publish_training(drive, "e1")
-    (fake / "e1-evaluation").write_text("fail 1")
-    late = msgspec.structs.replace(CONFIG.retry, first_delay_s=3600, jitter=0)
-    config = msgspec.structs.replace(CONFIG, retry=late)
-    with watching(drive, state, python, config) as watcher:
-        tick_until(watcher, lambda: statuses(watcher, "evaluation") == ["failed", "queued"])
-        ask(drive, ev.CancelRequested(experiment="e1", stage="evaluation"))
-        tick_until_idle(watcher)
-        job = last_job(watcher)
-    assert (job["status"], job["failure_class"]) == ("failed", "cancelled")
-    assert "before it was submitted" in job["error_message"]
-    assert len(starts(fake)) == 1
+    with pytest.raises(UsageError) as refused:
+        plan_retry(facts_of(tmp_path, play), SETTINGS, **told)
+    assert said in str(refused.value)
 
 
-def test_a_failed_stage_is_tried_again_with_what_somebody_asks_for(
-    drive: Drive, state: Path, fake: Path, python: Path
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"mem": "300G"}, "--mem 300G is more than the 256G that evaluation may have. The ceiling is "
+                          "stages.evaluation.most_mem in config/watcher.yaml"),
+        ({"time": "2-00"}, "--time 2-00 is more than the 24:00:00 that evaluation may have"),
+        ({"mem": "0"}, "--mem '0' is not what Slurm takes. Write it as 64G"),
+        ({"time": "0"}, "--time '0' is not what Slurm takes. Write it as 08:00:00"),
+        ({"time": "00:00:00"}, "is not what Slurm takes"),
+        ({"mem": "64 GB"}, "--mem '64 GB' is not what Slurm takes"),
+        ({"mem": "64G; rm -rf /"}, "is not what Slurm takes"),
+        ({"time": "soon"}, "--time 'soon' is not what Slurm takes"),
+    ],
+)  # fmt: skip
+def test_the_ceilings_hold_for_people_too(tmp_path: Path, told: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        plan_retry(facts_of(tmp_path, states.failed_for_good), SETTINGS, **told)
+    assert said in str(refused.value)
+
+
+def test_exactly_the_most_is_allowed(tmp_path: Path) -> None:
+    settings = {"evaluation": StageSettings(most_mem="64G", most_time="02:00:00")}
+    facts = facts_of(tmp_path, states.failed_for_good)
+    assert plan_retry(facts, settings, mem="65536M", time="120").attempt.number == 1
+
+
+@pytest.mark.parametrize(
+    ("play", "will"),
+    [
+        (states.runs, "evaluation of exp_01: attempt 1 (slurm 4711 on node07) ends, and no other follows."),
+        (states.is_pending, "evaluation of exp_01: attempt 1 (slurm 4711) ends, and no other follows."),
+        (states.is_queued, "evaluation of exp_01: attempt 1 ends, and no other follows."),
+        (
+            states.is_tried_again,
+            "evaluation of exp_01: attempt 1 failed, and the one that would follow is not made.",
+        ),
+    ],
+)
+def test_what_waits_runs_or_would_follow_may_be_cancelled(
+    tmp_path: Path, play: Callable[[Life], None], will: str
 ) -> None:
-    publish_training(drive, "e1")
-    (fake / "e1-evaluation").write_text("fail 3")
-    config = msgspec.structs.replace(CONFIG, stages={"evaluation": SMALL, "analysis": SMALL})
-    with watching(drive, state, python, config) as watcher:
-        tick_until_idle(watcher)
-        assert last_job(watcher)["failure_class"] == "permanent"
-        (fake / "e1-evaluation").unlink()
-        ask(drive, ev.RetryRequested(experiment="e1", stage="evaluation", mem="2G", time="24:00:00"))
-        tick_until_idle(watcher)
-        assert statuses(watcher, "evaluation") == ["failed", "completed"]
-        assert statuses(watcher, "analysis") == ["completed"]
-        resources = msgspec.json.decode(last_job(watcher)["resources"])
-    assert (resources["mem"], resources["time"]) == ("2G", "01:00:00"), "not more than the configured most"
-    assert rebuild.check(drive, state) == []
+    request = plan_cancel(facts_of(tmp_path, play))
+    assert request.will == will
+    assert request.body == CancelRequested(experiment=E1, stage="evaluation")
 
 
-def test_what_waits_long_is_tried_now(drive: Drive, state: Path, fake: Path, python: Path) -> None:
-    publish_training(drive, "e1")
-    (fake / "e1-evaluation").write_text("fail 1")
-    late = msgspec.structs.replace(CONFIG.retry, first_delay_s=3600, jitter=0)
-    with watching(drive, state, python, msgspec.structs.replace(CONFIG, retry=late)) as watcher:
-        tick_until(watcher, lambda: statuses(watcher, "evaluation") == ["failed", "queued"])
-        (fake / "e1-evaluation").unlink()
-        ask(drive, ev.RetryRequested(experiment="e1", stage="evaluation"))
-        tick_until_idle(watcher)
-        assert statuses(watcher, "evaluation") == ["failed", "completed"]
-
-
-@pytest.mark.parametrize(("force", "attempts"), [(False, 1), (True, 2)])
-def test_a_completed_stage_runs_again_only_by_force(
-    drive: Drive, state: Path, fake: Path, python: Path, force: bool, attempts: int
+@pytest.mark.parametrize(
+    ("play", "stage", "said"),
+    [
+        (states.all_is_complete, None, "nothing of exp_01 waits or runs"),
+        (states.all_is_complete, "evaluation", "evaluation of exp_01 is complete, so there is nothing to"),
+        (states.was_cancelled, "evaluation", "evaluation of exp_01 is cancelled already"),
+        (states.failed_for_good, "evaluation", "is over: it failed, and nothing follows"),
+        (states.training_runs, None, "a training is started and ended where its script runs"),
+    ],
+)
+def test_what_is_over_cannot_be_cancelled(
+    tmp_path: Path, play: Callable[[Life], None], stage: str | None, said: str
 ) -> None:
-    publish_training(drive, "e1")
-    with watching(drive, state, python) as watcher:
-        tick_until_idle(watcher)
-        ask(drive, ev.RetryRequested(experiment="e1", stage="analysis", force=force))
-        tick_until_idle(watcher)
-        assert statuses(watcher, "analysis") == ["completed"] * attempts
-        assert statuses(watcher, "evaluation") == ["completed"]
+    with pytest.raises(UsageError) as refused:
+        plan_cancel(facts_of(tmp_path, play), stage=stage)
+    assert said in str(refused.value)
 
 
-def test_requests_for_what_does_not_exist_change_nothing(drive: Drive, state: Path, python: Path) -> None:
-    for body in (
-        ev.RetryRequested(experiment="nobody", stage="evaluation"),
-        ev.CancelRequested(experiment="nobody", stage="training"),
-        ev.ReleaseRequested(experiment="nobody", stage="training", path="/nowhere", sha256="0" * 64),
-    ):
-        ask(drive, body)
-    with watching(drive, state, python) as watcher:
-        tick_until_idle(watcher)
-    assert rebuild.check(drive, state) == []
+def test_who_asked_before_is_told(tmp_path: Path) -> None:
+    request = plan_cancel(facts_of(tmp_path, states.is_being_cancelled))
+    assert request.notes == ["tmorton@monitoring asked for that before."]
 
 
-def test_a_released_signal_is_told_anew_if_it_is_still_broken(
-    drive: Drive, state: Path, python: Path
-) -> None:
-    path = publish_training(drive, "bad").path
-    path.write_text("{}")
-    with watching(drive, state, python) as watcher:
-        tick_until(watcher, lambda: len(watcher.store.rows("training", "quarantined_signals")) == 1)
-        (row,) = watcher.store.connection("training").execute("SELECT path, sha256 FROM signals")
-        ask(drive, ev.ReleaseRequested(experiment="bad", stage="training", path=row[0], sha256=row[1]))
-        tick_until(watcher, lambda: watcher.store.last_event("training") == 3)
-        assert len(list_quarantine(drive)) == 1, "the same content is the same entry"
-        assert len(watcher.store.rows("training", "quarantined_signals")) == 1
-        make_model(drive, "bad")
-        publish_training(drive, "bad")
-        tick_until(watcher, lambda: statuses(watcher, "analysis") == ["completed"])
-        watcher.tick(utc_now())
+def test_a_request_goes_to_the_inbox_or_is_no_request(tmp_path: Path) -> None:
+    drive = make_drive(tmp_path / "drive")
+    body = CancelRequested(experiment=E1, stage="evaluation")
+    event = post_request(drive, body)
+    assert read_event(drive.inbox / f"{event.id}.json") == event
+    (drive.inbox / f"{event.id}.json").unlink()
+    drive.inbox.rmdir()
+    with pytest.raises(DriveUnavailable, match="Nothing was asked"):
+        post_request(drive, body)
+    drive.id_file.unlink()
+    with pytest.raises(NotADrive):
+        post_request(drive, body)
