@@ -321,6 +321,7 @@ class Watcher:
                 told = action.status if action.reason is None else f"{action.status}: {action.reason}"
                 context = {"experiment": action.experiment, "stage": action.stage, "token": action.token}
                 log.log(level, "%s", one_line(told), extra=context)
+                self.agenda.announce([action.experiment])  # it may have been trained again meanwhile
 
     def _queue(self, action: Queue, now: datetime) -> None:
         self.store.record(
