@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from crash.worlds import World
 from heliograph.errors import NotPublished
@@ -27,11 +28,7 @@ JOBS = {stage: database.jobs for stage, database in DATABASES.items() if databas
 def outcome(world: World) -> dict[str, object]:
     """Return what became of everything, without ids and times: what no death may change."""
     with Store(live_folder(world.state, world.drive)) as store:
-        attempts = [
-            (stage, row["experiment_name"], row["signal_sha256"], row["attempt"], row["status"])
-            for stage in JOBS
-            for row in store.rows(stage, "jobs")
-        ]
+        attempts = [one for stage in JOBS for one in _attempts(stage, store.rows(stage, "jobs")[::-1])]
         trainings = [(r["experiment_name"], r["status"]) for r in store.rows("training", "training_runs")]
     return {
         "attempts": sorted(attempts),
@@ -39,6 +36,15 @@ def outcome(world: World) -> dict[str, object]:
         "starts": sorted(Counter(tuple(line.split()[:2]) for line in starts(world.fake)).items()),
         "quarantine": sorted((kept.reason.path, kept.reason.sha256) for kept in list_quarantine(world.drive)),
     }
+
+
+def _attempts(stage: str, rows: list[dict[str, Any]]) -> list[tuple[object, ...]]:
+    """Return the attempts at a stage; contents of triggers as numbers, for some of them name a job's id."""
+    contents = list(dict.fromkeys(row["signal_sha256"] for row in rows))
+    return [
+        (stage, row["experiment_name"], contents.index(row["signal_sha256"]), row["attempt"], row["status"])
+        for row in rows
+    ]
 
 
 def wrong_now(world: World) -> list[str]:

@@ -72,6 +72,7 @@ def _be_child(connection: socket.socket, run: Callable[[str, list[str]], int]) -
         os.environ.clear()
         os.environ.update(asked["env"])
         os.chdir(asked["cwd"])
+        sys.argv[1:] = asked["argv"]
         code = run(asked["kind"], asked["argv"])
         sys.stdout.flush()
         sys.stderr.flush()

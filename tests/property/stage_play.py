@@ -86,6 +86,9 @@ class Play:
     # the watcher
 
     def start_watcher(self) -> None:
+        """Start one. That takes longer than a job may take to show."""
+        for job in self.executor.jobs:
+            job.shows_at = None
         context = watching(
             self.drive, self.state, self.root / "bin" / "python", CONFIGURATION, lambda _: self.executor
         )
