@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from crash import invariants
-from crash.dying import Where, in_child
+from crash.dying import Noting, Where, in_child
 from crash.nursery import serve
 from crash.segments import SEGMENTS, Segment
 from crash.worlds import CONFIGURATION, World
@@ -129,13 +129,12 @@ class SlurmDriver(Driver):
         noted = self.world.root / "kinds"
 
         def act() -> None:
-            with noted.open("w") as file:
-                install_hook(lambda moment, kind, _: file.write(f"{kind}\n") if moment == "before" else None)
-                self.segment.act(self.world)
+            install_hook(Noting(noted))
+            self.segment.act(self.world)
 
         in_child(act, self.world.log)
         self._go_on()
-        return noted.read_text().split()
+        return [line.split()[0] for line in noted.read_text().splitlines()]
 
     def die_at(self, number: int) -> tuple[str | None, list[str]]:
         return super().die_at(self.steps[number]) if number < len(self.steps) else (None, [])

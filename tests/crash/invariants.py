@@ -30,11 +30,12 @@ def outcome(world: World) -> dict[str, object]:
     with Store(live_folder(world.state, world.drive)) as store:
         attempts = [one for stage in JOBS for one in _attempts(stage, store.rows(stage, "jobs")[::-1])]
         trainings = [(r["experiment_name"], r["status"]) for r in store.rows("training", "training_runs")]
+    root = f"{world.drive.root}/"
     return {
         "attempts": sorted(attempts),
         "trainings": sorted(trainings),
         "starts": sorted(Counter(tuple(line.split()[:2]) for line in starts(world.fake)).items()),
-        "quarantine": sorted((kept.reason.path, kept.reason.sha256) for kept in list_quarantine(world.drive)),
+        "quarantine": sorted(kept.reason.path.removeprefix(root) for kept in list_quarantine(world.drive)),
     }
 
 
