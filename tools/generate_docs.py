@@ -17,9 +17,9 @@ import msgspec
 
 from heliograph.cli import main as cli
 from heliograph.config import Resources, StageSettings, WatcherConfig
-from heliograph.evaluation.config import EvaluationConfig, MinimalPairsConfig, PerplexityConfig
 from heliograph.protocol.events import Event
 from heliograph.protocol.signals import ALL_KINDS
+from heliograph.stages.evaluation_config import EvaluationConfig, MinimalPairsConfig, PerplexityConfig
 from heliograph.training.config import ExperimentConfig
 
 DOCS = Path(__file__).parents[1] / "docs"

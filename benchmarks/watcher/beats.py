@@ -12,7 +12,8 @@ from benchmarks.watcher.drives import NEW, MadeDrive
 from benchmarks.watcher.figures import Figure
 from benchmarks.watcher.watching import Settings, Watch, watching
 from heliograph.drive import Drive
-from heliograph.protocol.events import Outbox, TrainingHeartbeat, TrainingStarted
+from heliograph.protocol.events import TrainingHeartbeat, TrainingStarted
+from heliograph.protocol.outbox import Outbox
 from heliograph.training.config import HookSettings
 
 PART = "beats"

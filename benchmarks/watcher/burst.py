@@ -13,7 +13,7 @@ from benchmarks.watcher.latency import publish
 from benchmarks.watcher.lives import Writer
 from benchmarks.watcher.watching import Ledger, Settings, read_starts, watching
 from heliograph.config import SlurmSettings
-from heliograph.protocol.events import Outbox
+from heliograph.protocol.outbox import Outbox
 
 PART = "burst"
 
@@ -23,7 +23,7 @@ def measure(work: Path, count: int, signals: int) -> list[Figure]:
     made = MadeDrive(work, count)
     made.restore()
     settings = Settings(work / "run", made.drive, made.copy_state(work / "run-state"))
-    settings.write(detection={"inotify": "off"}, slots=2, submissions_per_minute=1_000_000)
+    settings.write(detection={"inotify": "off"}, slots=2, submissions_per_minute=100_000)
     names = [f"{NEW}{number:05d}" for number in range(signals)]
     writer = Writer(made.drive, made.folder / "samples")
     for name in names:

@@ -30,6 +30,7 @@ from heliograph.state.store import Store
 log = logging.getLogger(__name__)
 NEW = "new-"
 """what the names of experiments begin with that a measurement adds"""
+DATASET = "name: pairs\ntask: minimal_pairs\nformat: items\ndata: data/pairs.jsonl\n"
 _AT_ONCE = 500
 
 
@@ -72,6 +73,7 @@ class MadeDrive:
         for folder in self.drive.folders():
             folder.mkdir(parents=True)
         self.drive.make_id()
+        (self.drive.dataset_configs / "pairs.yaml").write_text(DATASET)
         events = 0
         writer = lives.Writer(self.drive, self.folder / "samples")
         with Store(live_folder(self.folder / "state", self.drive)) as store:
@@ -140,6 +142,10 @@ class MadeDrive:
 
 def _version() -> str:
     """Tell made drives apart whose content or schema is another."""
-    texts = [Path(lives.__file__).read_text(encoding="utf-8"), repr(databases._MIGRATIONS)]
-    texts += [read_sql(name) for steps in databases._MIGRATIONS.values() for step in steps for name in step]
+    drive = Drive("/drive")
+    life = lives.make_life(drive, 0)
+    texts = [repr(event.body) for event in lives.events_of(drive, life)]
+    texts += [repr(life), repr(lives.CONSTANT), DATASET]
+    for steps in databases._MIGRATIONS.values():
+        texts += [read_sql(name) for step in steps for name in step]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

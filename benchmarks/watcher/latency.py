@@ -19,7 +19,8 @@ from benchmarks.watcher.lives import Writer, training_signal
 from benchmarks.watcher.watching import Ledger, Settings, Watch, read_starts, watching
 from heliograph.drive import Drive
 from heliograph.protocol import signals
-from heliograph.protocol.events import Outbox, SignalPublished
+from heliograph.protocol.events import SignalPublished
+from heliograph.protocol.outbox import Outbox
 
 PART = "latency"
 _LOOK_EVERY_S = 0.002

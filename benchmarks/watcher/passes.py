@@ -20,7 +20,8 @@ from benchmarks.watcher.lives import Writer
 from benchmarks.watcher.slow_drive import DELAY_S, Burst, SlowProxy, missing, round_trip_s, slow
 from benchmarks.watcher.watching import Ledger, Settings, Watch, watching
 from heliograph.drive import Drive
-from heliograph.protocol.events import Outbox, TrainingStarted
+from heliograph.protocol.events import TrainingStarted
+from heliograph.protocol.outbox import Outbox
 
 PART = "passes"
 TRAININGS, JOBS = 5, 5

@@ -79,18 +79,24 @@ def _skipped(skipped: list[Skipped]) -> list[str]:
 
 
 def _side_by_side(figures: list[Figure]) -> list[str]:
-    """Return each peer's median as a multiple of heliograph's in the same case."""
-    ours = {(f.case, f.what): median(f.values) for f in figures if f.subject == "heliograph"}
-    rows = []
-    for figure in figures:
-        own = ours.get((figure.case, figure.what))
-        if figure.subject != "heliograph" and own:
-            ratio = median(figure.values) / own
-            rows.append([figure.case, figure.what, figure.subject, f"{number(ratio)} ×"])
-    if not rows:
-        return []
-    head = ["case", "what", "tool", "heliograph's median times"]
-    return ["**Side by side**", "", *_table(head, rows), ""]
+    """Return one table a case: each tool's medians, and what multiple of heliograph's they are."""
+    medians = {(f.case, f.subject, f.what): (median(f.values), f.unit) for f in figures}
+    whats = list(dict.fromkeys(figure.what for figure in figures))
+    lines = []
+    for case in dict.fromkeys(figure.case for figure in figures):
+        subjects = list(dict.fromkeys(figure.subject for figure in figures if figure.case == case))
+        rows = [[one, *(_cell(medians, case, one, what) for what in whats)] for one in subjects]
+        lines += [f"**Side by side: {case}** (× heliograph)", "", *_table(["tool", *whats], rows), ""]
+    return lines
+
+
+def _cell(medians: dict[tuple[str, str, str], tuple[float, str]], case: str, subject: str, what: str) -> str:
+    if (case, subject, what) not in medians:
+        return "–"
+    value, unit = medians[case, subject, what]
+    told = f"{number(value)} {unit}".replace("% of a core", "%")
+    own, _ = medians.get((case, "heliograph", what), (0.0, ""))
+    return told if subject == "heliograph" or not own else f"{told} ({number(value / own)} ×)"
 
 
 def page(parts: dict[str, Part]) -> str:

@@ -114,7 +114,15 @@ _DEFAULT_STAGES = {
 class ExperimentSettings(Struct, forbid_unknown_fields=True, frozen=True):
     """What is different for some experiments."""
 
-    match: Annotated[str, Meta(pattern=whole(r"[A-Za-z0-9*?\[\]!._-]{1,256}"), description="as in a shell")]
+    match: Annotated[
+        str,
+        Meta(
+            pattern=whole(
+                r"[A-Za-z0-9*?\[\]!._-]{1,256}", "a name with * ? [ ] for what may differ, as in a shell"
+            ),
+            description="as in a shell",
+        ),
+    ]
     """names of experiments: big-* or seed_[0-9]"""
     stages: dict[Name, dict[str, Any]] = {}
     """keys as in stages; only what is written here changes, resources one by one"""
@@ -289,7 +297,7 @@ def _explain(message: str, values: object, kind: type[Any], file: object) -> Bad
             remedy = (
                 f"Did you mean {near[0]}?" if near[0] != key else f"It belongs elsewhere; see {REFERENCE}."
             )
-        where = f"{wrong.field}.{key}".lstrip(".")
+        where = f"{wrong.field}.{key}".lstrip(".") or "(top level)"
         return BadConfig(file=file, field=where, problem="unknown key", value=key, remedy=remedy)
     remedy = f"{REFERENCE} tells what this key takes."
     if re.search("Expected `str.* got `(int|float|bool|datetime|date)`", wrong.text):

@@ -12,12 +12,13 @@ DRIVE/
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from pathlib import Path
 
 from heliograph.errors import BadSignal, NotADrive
-from heliograph.files import write_new
+from heliograph.files import make_folder, write_new
 from heliograph.mounts import mount_of
 from heliograph.names import check_name
 
@@ -213,6 +214,16 @@ class Drive:
             return self.id_file.read_text(encoding="ascii").strip()
         except (FileNotFoundError, NotADirectoryError):
             raise NotADrive(folder=self.root) from None
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder of the drive, and those that lead to it.
+
+        Where the network drive is not mounted, its root is an empty local folder: then FileNotFoundError is
+        raised, and nothing is made.
+        """
+        if not self.id_file.exists():
+            raise FileNotFoundError(errno.ENOENT, "the drive is not mounted", str(self.root))
+        make_folder(folder)
 
     def is_network(self) -> bool:
         """Tell from the mount table whether other hosts write here too."""

@@ -18,7 +18,8 @@ from msgspec import Struct
 from heliograph.drive import Drive
 from heliograph.errors import BadInput, DriveError
 from heliograph.names import host_name
-from heliograph.protocol.events import Body, JobEnded, JobHeartbeat, JobStarted, Outbox
+from heliograph.protocol.events import Body, JobEnded, JobHeartbeat, JobStarted
+from heliograph.protocol.outbox import Outbox
 from heliograph.runner.claims import Claim
 from heliograph.runner.command import Ended, Warden, run_command
 

@@ -19,6 +19,7 @@ from heliograph.drive import Drive
 from heliograph.errors import LeaseHeld
 from heliograph.names import utc_now
 from heliograph.protocol import events as ev
+from heliograph.protocol.outbox import Outbox
 from heliograph.state.lease import held, read_holder
 from heliograph.watcher.daemon import Watcher
 from support.drives import make_drive, publish_training
@@ -91,7 +92,7 @@ class World:
         (self.fake / "hold").unlink(missing_ok=True)
 
     def post(self, body: ev.Body) -> None:
-        ev.Outbox(self.drive, self.root / "spool").post(body)
+        Outbox(self.drive, self.root / "spool").post(body)
 
     def wait_for_event(self, kind: str) -> None:
         """Wait until an event of this kind lies in the inbox."""

@@ -9,12 +9,12 @@ from typing import Any
 from heliograph.config import WatcherConfig, load_config
 from heliograph.drive import Drive
 from heliograph.errors import BadInput
-from heliograph.evaluation.config import load_evaluation_config
 from heliograph.evaluation.tasks import load_dataset_config
 from heliograph.protocol import signals
 from heliograph.protocol.quarantine import list_quarantine
 from heliograph.stages.builtin import STAGES
 from heliograph.stages.checks import check_analysis, check_evaluation, check_model
+from heliograph.stages.evaluation_config import load_evaluation_config
 from heliograph.state.inbox import Inbox
 from heliograph.state.store import Store
 from heliograph.training.config import load_experiment

@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from heliograph.config import WatcherConfig
-from heliograph.evaluation.config import EvaluationConfig, MinimalPairsConfig, PerplexityConfig
 from heliograph.protocol import events as ev
 from heliograph.protocol.signals import ALL_KINDS
 from heliograph.stages.checks import EvaluationMetadata, Manifest
+from heliograph.stages.evaluation_config import EvaluationConfig, MinimalPairsConfig, PerplexityConfig
 from heliograph.training.config import ExperimentConfig
 from hostile import makers, model_makers
 from hostile.cases import CORPUS, Case, read_corpus

@@ -101,7 +101,8 @@ def directives(script: str) -> list[str]:
     return [line for line in head if line.startswith("#SBATCH")]
 
 
-PLAIN_COUNT = 7  # job-name, output, error, time, mem, cpus-per-task, no-requeue
+PLAIN_COUNT = len(directives(build_script(EVALUATION, StageSettings(), Drive("/drive"), values(), "/python")))
+"""how many directives there are where nothing hostile is asked"""
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -10,11 +10,14 @@ from support.hosts_work import (
     begin_training,
     check_once,
     end,
+    fake_folder,
     lay_out,
     let,
+    starts,
     train,
     until_completed,
     until_told,
+    views,
 )
 
 
@@ -32,6 +35,30 @@ def test_under_the_watcher(lab: HostLab) -> None:
         until_told(lab.ssrde, "the drive answers again")
         end(watch)
     check_once(lab, ["e1", "e2"])
+
+
+def test_under_a_job(lab: HostLab) -> None:
+    """The job cannot write its results; that costs an attempt, and the next one does the work."""
+    lay_out(lab)
+    asked = fake_folder(lab) / "e1-evaluation"
+    asked.write_text(f"await {lab.here}/state/go")
+    with lab.ssrde.serving() as watch:
+        until_told(lab.ssrde, "watching")
+        train(lab.wild_west, "e1")
+        lab.wait_until(lambda: starts(lab) == ["e1 evaluation"], "the evaluation has begun")
+        with lab.ssrde.unmounted():
+            let(lab.ssrde, "go")
+            until_told(lab.ssrde, "Is the network drive mounted?")
+            spool = lab.ssrde.own / "state" / "spool"
+            lab.wait_until(lambda: [*spool.rglob("*.json")] != [], "the job's end waits in the spool")
+            assert [*(lab.ssrde.own / "drive").iterdir()] == []
+        until_completed(lab, "e1")
+        end(watch)
+    assert starts(lab) == ["e1 evaluation", "e1 evaluation", "e1 analysis"]
+    found = views(lab)["e1"]
+    assert (found.evaluation.attempt, found.analysis.attempt) == (2, 1)
+    lab.ssrde.heliograph("sync")
+    assert [path for path in spool.rglob("*") if path.is_file()] == []
 
 
 def test_under_a_training(lab: HostLab) -> None:

@@ -28,6 +28,7 @@ from heliograph.files import write_atomic
 from heliograph.job import JobSpec
 from heliograph.names import host_name, utc_now
 from heliograph.protocol import events as ev
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.signals import TRAINING_COMPLETE
 from heliograph.runner.claims import Claim
 from heliograph.state import journal, rebuild
@@ -68,7 +69,7 @@ class Play:
         self.now: datetime = utc_now()
         self.latest = self.now
         self.executor = PlayedExecutor(clock=lambda: self.now)
-        self.outbox = ev.Outbox(self.drive, self.root / "spool")
+        self.outbox = Outbox(self.drive, self.root / "spool")
         self.contents: dict[str, int] = {}
         self.kept: dict[str, bytes] = {}
         self.runs: dict[str, Run] = {}

@@ -11,6 +11,7 @@ from typing import Any
 from heliograph.drive import Drive
 from heliograph.protocol import signals
 
+DATASET = "name: pairs\ntask: minimal_pairs\nformat: items\ndata: data/pairs.jsonl\n"
 NOW = datetime(2026, 1, 31, 9, 5, tzinfo=UTC)
 
 
@@ -20,6 +21,7 @@ def make_drive(root: Path) -> Drive:
     for folder in drive.folders():
         folder.mkdir(parents=True, exist_ok=True)
     drive.make_id()
+    (drive.dataset_configs / "pairs.yaml").write_text(DATASET)
     return drive
 
 
@@ -60,7 +62,7 @@ def publish_training(drive: Drive, experiment: str, **changes: Any) -> signals.S
 def write_evaluation(drive: Drive, experiment: str, job_id: str) -> None:
     """Write what an evaluation leaves behind, small and valid for the watcher, without its signal."""
     folder = drive.metrics(experiment) / "dataset=pairs" / "metric=accuracy"
-    folder.mkdir(parents=True, exist_ok=True)
+    drive.make_folder(folder)
     (folder / "final.parquet").write_bytes(b"PAR1 tiny PAR1")
     metadata = {
         "experiment": experiment,
@@ -88,7 +90,7 @@ def publish_analysis(drive: Drive, experiment: str, job_id: str) -> signals.Sign
     import hashlib
 
     figure = drive.figures(experiment) / "accuracy.png"
-    figure.parent.mkdir(parents=True, exist_ok=True)
+    drive.make_folder(figure.parent)
     figure.write_bytes(b"a figure")
     manifest = {
         "experiment": experiment,

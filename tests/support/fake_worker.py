@@ -18,7 +18,7 @@ from pathlib import Path
 import heliograph
 
 STUB = """#!/bin/bash
-export PYTHONPATH={source}:{tests}
+export PYTHONPATH={source}:{tests}:"${{PYTHONPATH:-}}"
 for word in "$@"; do
     case "$word" in
         --) break ;;

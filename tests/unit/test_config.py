@@ -174,3 +174,10 @@ def test_a_last_newline_does_not_slip_into_a_directive(tmp_path: Path, key: str)
     text = f'stages: {{evaluation: {{resources: {{{key}: "1\\n"}}}}}}'
     with pytest.raises(BadConfig, match=key):
         load_config(write(tmp_path, text), WatcherConfig)
+
+
+def test_a_stage_that_the_file_leaves_out_runs_with_its_defaults(tmp_path: Path) -> None:
+    """The watcher looks up the settings of every stage in each pass."""
+    config = load_config(write(tmp_path, "stages: {evaluation: {max_attempts: 1}}"), WatcherConfig)
+    assert config.stages["evaluation"].max_attempts == 1
+    assert config.stages["analysis"] == WatcherConfig().stages["analysis"]

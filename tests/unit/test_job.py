@@ -10,6 +10,7 @@ import pytest
 from heliograph.drive import Drive
 from heliograph.job import JobSpec, run_job
 from heliograph.protocol import events as ev
+from heliograph.protocol.outbox import Outbox
 from heliograph.runner.claims import Claim
 
 SPEC = JobSpec(
@@ -22,7 +23,7 @@ def bodies(drive: Drive) -> list[ev.Body]:
 
 
 def run(drive: Drive, tmp_path: Path, program: str, **environ: str) -> int:
-    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox = Outbox(drive, tmp_path / "spool")
     command = [sys.executable, "-c", program]
     return run_job(drive, outbox, SPEC, command, dict(os.environ) | environ)
 
@@ -91,7 +92,7 @@ def test_a_drive_that_is_away_keeps_no_event_from_arriving_later(drive: Drive, t
     """The inbox vanishes while the job runs; its last word waits in the spool."""
     program = f"import shutil; shutil.rmtree({str(drive.inbox)!r})"
     assert run(drive, tmp_path, program) == 0
-    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox = Outbox(drive, tmp_path / "spool")
     assert len(outbox.waiting()) == 1
     drive.inbox.mkdir()
     assert outbox.deliver() == 1

@@ -89,10 +89,8 @@ def _measure_one(
     writer = Writer(made.drive, made.folder / "samples")
     for name in names:
         writer.model(name)
-    began = time.monotonic()
     try:
         one.start(work, made.drive, names)
-        ready_s = time.monotonic() - began
         cpu = processes.cpu_share(one.pids, window_s)
         memory = processes.memory(one.pids())
         published = _publish(made, names, one.spread_s, seed)
@@ -101,7 +99,6 @@ def _measure_one(
     finally:
         one.stop()
     told = {
-        ("start until it watches", "s"): [ready_s],
         ("idle CPU, ten signals awaited", "% of a core"): [cpu],
         ("idle memory, ten signals awaited (PSS, all processes)", "MB"): [memory.pss_mb],
     }

@@ -11,7 +11,8 @@ from msgspec import Struct
 from heliograph.analysis.attempt import STAGE, Attempt
 from heliograph.analysis.process import TARGETS, Failure
 from heliograph.drive import Drive
-from heliograph.protocol.events import JobHeartbeat, Outbox, SignalPublished
+from heliograph.protocol.events import JobHeartbeat, SignalPublished
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.signals import (
     ANALYSIS_FAILED,
     SignalContent,

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.analysis.telling import Settings
     from heliograph.config import choose_drive, load_watcher_config, local_state_folder
     from heliograph.names import utc_now
-    from heliograph.protocol.events import Outbox
+    from heliograph.protocol.outbox import Outbox
     from heliograph.state.settle import settle_here
 
     logs.set_up(args.log_level)

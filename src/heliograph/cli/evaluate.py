@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.evaluation.attempt import read_attempt
     from heliograph.evaluation.service import make_tools, run_evaluation
     from heliograph.evaluation.worker import Stopped
-    from heliograph.protocol.events import Outbox
+    from heliograph.protocol.outbox import Outbox
     from heliograph.state.settle import settle_here
 
     logs.set_up(args.log_level)

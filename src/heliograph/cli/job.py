@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.config import choose_drive, local_state_folder
     from heliograph.job import JobSpec, run_job
     from heliograph.names import check_name
-    from heliograph.protocol.events import Outbox
+    from heliograph.protocol.outbox import Outbox
     from heliograph.runner.job_logs import compress_large, own_logs
 
     logs.set_up(args.log_level)

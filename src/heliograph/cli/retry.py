@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.dashboard.reader import reading
     from heliograph.dashboard.terminal import make_console
     from heliograph.names import utc_now
+    from heliograph.stage_settings import stage_settings
     from heliograph.state.views import Snapshots
     from heliograph.watcher.requests import plan_retry
 
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     with Snapshots(drive) as snapshots:
         with reading(snapshots):
             facts = gather(snapshots, args.experiment, utc_now(), command=command)
-        settings = load_watcher_config(drive).stages
+        config = load_watcher_config(drive)
+        settings = {stage: stage_settings(config, stage, args.experiment) for stage in config.stages}
         request = plan_retry(
             facts, settings, stage=args.stage, mem=args.mem, time=args.time, force=args.force
         )

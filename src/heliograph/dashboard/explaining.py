@@ -17,6 +17,7 @@ from heliograph.errors import quote as quoted
 from heliograph.names import is_name
 from heliograph.protocol.events import EVENT_NAME
 from heliograph.protocol.signals import ALL_KINDS
+from heliograph.stage_settings import stage_settings
 from heliograph.state.databases import DATABASES
 from heliograph.state.explain import explain
 from heliograph.state.explain_facts import (
@@ -108,7 +109,7 @@ def _jobs(snapshots: Snapshots, name: str) -> list[StageFacts]:
     found = []
     for stage in JOB_STAGES:
         attempts = [attempt_facts(row) for row in snapshots.rows(stage, "jobs_of", experiment=name)]
-        settings = config.stages.get(stage) if config else None
+        settings = stage_settings(config, stage, name) if config else None
         job = StageFacts(stage=stage, attempts=attempts)
         found.append(replace(job, **_allowed(job, settings)) if settings else job)
     return found

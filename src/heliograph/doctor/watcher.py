@@ -12,10 +12,10 @@ from heliograph.config import load_watcher_config, local_state_folder
 from heliograph.doctor.finding import Area, Context, Finding, Step
 from heliograph.drive import Drive
 from heliograph.errors import BadInput, HeliographError, NotPublished, StateError
-from heliograph.evaluation.config import choose_datasets, load_evaluation_config, path_on_drive
 from heliograph.evaluation.tasks import load_dataset_config
 from heliograph.names import parse_iso, utc_now
 from heliograph.protocol.quarantine import list_quarantine
+from heliograph.stages.evaluation_config import choose_datasets, load_evaluation_config, path_on_drive
 from heliograph.state import rebuild
 from heliograph.state.databases import DATABASES
 from heliograph.state.inbox import MOST_AT_ONCE, Inbox

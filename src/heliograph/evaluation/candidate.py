@@ -12,7 +12,6 @@ from heliograph import __version__
 from heliograph.drive import Drive
 from heliograph.evaluation.attempt import Attempt
 from heliograph.evaluation.checkpoints import check_checkpoint, read_checkpoint
-from heliograph.evaluation.config import EvaluationConfig, config_sha256
 from heliograph.evaluation.finished import Work
 from heliograph.evaluation.metadata import hash_files
 from heliograph.evaluation.plan import Plan
@@ -22,6 +21,7 @@ from heliograph.evaluation.task import Limits
 from heliograph.evaluation.tasks import Dataset
 from heliograph.evaluation.tokenizer import LoadedTokenizer, find_tokenizer
 from heliograph.files import sha256_file
+from heliograph.stages.evaluation_config import EvaluationConfig, config_sha256
 
 log = logging.getLogger(__name__)
 

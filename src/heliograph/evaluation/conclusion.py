@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from heliograph.errors import BadInput
 from heliograph.evaluation.attempt import STAGE, Attempt
-from heliograph.evaluation.config import config_sha256
 from heliograph.evaluation.metadata import (
     CheckpointEntry,
     DatasetEntry,
@@ -44,6 +43,7 @@ from heliograph.protocol.signals import (
     StageFailure,
     publish_signal,
 )
+from heliograph.stages.evaluation_config import config_sha256
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from heliograph.drive import Drive
-from heliograph.files import make_folder, write_atomic
+from heliograph.files import write_atomic
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -85,5 +85,5 @@ def find_finished(drive: Drive, work: Work) -> Finished | None:
 def write_finished(drive: Drive, finished: Finished) -> None:
     """Put down that this work is done; its Parquet files must stand already."""
     path = _path(drive, finished.work)
-    make_folder(path.parent)
+    drive.make_folder(path.parent)
     write_atomic(path, msgspec.json.format(msgspec.json.encode(finished), indent=2) + b"\n")

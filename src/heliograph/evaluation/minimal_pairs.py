@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from heliograph.evaluation.config import DatasetConfig, MinimalPairsConfig
 from heliograph.evaluation.data import Line, Reading
 from heliograph.evaluation.task import (
     ALL_FORMS,
@@ -36,6 +35,7 @@ from heliograph.evaluation.task import (
     optional_label,
     text_field,
 )
+from heliograph.stages.evaluation_config import DatasetConfig, MinimalPairsConfig
 
 
 class MinimalPairs:

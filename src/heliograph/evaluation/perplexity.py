@@ -25,7 +25,6 @@ from typing import ClassVar
 import numpy as np
 
 from heliograph.errors import BadConfig
-from heliograph.evaluation.config import DatasetConfig, PerplexityConfig
 from heliograph.evaluation.data import Line, Reading
 from heliograph.evaluation.task import (
     ALL_FORMS,
@@ -42,6 +41,7 @@ from heliograph.evaluation.task import (
     optional_label,
     text_field,
 )
+from heliograph.stages.evaluation_config import DatasetConfig, PerplexityConfig
 
 
 class Perplexity:

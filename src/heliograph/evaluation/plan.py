@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import UnknownExperiment
-from heliograph.evaluation.config import (
+from heliograph.names import check_name
+from heliograph.stages.checkpoints import choose_checkpoints
+from heliograph.stages.evaluation_config import (
     EvaluationConfig,
     choose_datasets,
     load_evaluation_config,
     path_on_drive,
 )
-from heliograph.names import check_name
-from heliograph.stages.checkpoints import choose_checkpoints
 
 
 class Options(Struct, frozen=True, kw_only=True):

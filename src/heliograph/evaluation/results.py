@@ -22,7 +22,7 @@ from heliograph.errors import BadResults
 from heliograph.evaluation.checkpoints import Checkpoint
 from heliograph.evaluation.tally import Tally
 from heliograph.evaluation.task import Item, Verdict
-from heliograph.files import atomic_file, make_folder
+from heliograph.files import atomic_file
 
 _ROWS_A_GROUP = 8192
 _MOMENT = pa.timestamp("us", tz="UTC")
@@ -95,9 +95,9 @@ class Origin(Struct, frozen=True, kw_only=True):
         }
 
 
-def new_file(folder: Path, stem: str) -> Path:
+def new_file(drive: Drive, folder: Path, stem: str) -> Path:
     """Return a Parquet file's path in `folder` that nothing has yet; the folder is made."""
-    make_folder(folder)
+    drive.make_folder(folder)
     names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
     return next(path for name in names if not (path := folder / f"{name}.parquet").exists())
 
@@ -158,7 +158,7 @@ class PredictionWriter:
 def open_predictions(drive: Drive, origin: Origin) -> Iterator[PredictionWriter]:
     """Open a new file of predictions; it appears under its name when all went well, else not at all."""
     folder = drive.predictions(origin.experiment) / f"{origin.dataset}.parquet"
-    path = new_file(folder, origin.file_stem)
+    path = new_file(drive, folder, origin.file_stem)
     with atomic_file(path) as file, pq.ParquetWriter(file, PREDICTIONS, compression="zstd") as writer:
         predictions = PredictionWriter(path, writer, origin)
         yield predictions
@@ -179,7 +179,7 @@ def write_metrics(drive: Drive, origin: Origin, tally: Tally) -> list[Path]:
     for metric in tally.overall():
         rows = [shared | key | {metric: values[metric], "value": values[metric]} for key, values in cells]
         folder = drive.metrics(origin.experiment) / f"dataset={origin.dataset}" / f"metric={metric}"
-        path = new_file(folder, origin.file_stem)
+        path = new_file(drive, folder, origin.file_stem)
         schema = metrics_schema(metric)
         batch = make_batch(rows, schema, path)
         with atomic_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:

@@ -14,7 +14,8 @@ from heliograph.evaluation.plan import Options, Plan, make_plan
 from heliograph.evaluation.progress import Display, Progress
 from heliograph.evaluation.worker import Results, Tools, Worker
 from heliograph.names import utc_now
-from heliograph.protocol.events import JobHeartbeat, Outbox
+from heliograph.protocol.events import JobHeartbeat
+from heliograph.protocol.outbox import Outbox
 from heliograph.stages.attempt import telling_by_hand
 
 _MEMORY_WORDS = ("out of memory", "allocate memory")  # CUDA's and the CPU allocator's words

@@ -12,8 +12,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from heliograph.evaluation.config import DatasetConfig
 from heliograph.evaluation.data import Line, Reading
+from heliograph.stages.evaluation_config import DatasetConfig
 
 ALL_FORMS = "all"
 TokenIds = list[int]

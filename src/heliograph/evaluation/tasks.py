@@ -9,12 +9,12 @@ from pathlib import Path
 from heliograph.config import parse_config, read_yaml
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, BadDataset
-from heliograph.evaluation.config import DatasetConfig, path_on_drive
 from heliograph.evaluation.data import Reading, SeenIds, data_files
 from heliograph.evaluation.minimal_pairs import MinimalPairs
 from heliograph.evaluation.perplexity import Perplexity
 from heliograph.evaluation.task import Item, Task
 from heliograph.names import check_name
+from heliograph.stages.evaluation_config import DatasetConfig, path_on_drive
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (MinimalPairs, Perplexity)}
 

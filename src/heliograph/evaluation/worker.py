@@ -28,7 +28,8 @@ from heliograph.evaluation.results import Origin, PredictionWriter, open_predict
 from heliograph.evaluation.scoring import Scorer
 from heliograph.evaluation.tally import Tally
 from heliograph.evaluation.tasks import Dataset, open_dataset
-from heliograph.protocol.events import Outbox, ResultsAdded
+from heliograph.protocol.events import ResultsAdded
+from heliograph.protocol.outbox import Outbox
 from heliograph.stages.attempt import Interrupted
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from msgspec import Meta, Struct, field
 
 from heliograph.drive import Drive
 from heliograph.errors import BadSignal
-from heliograph.files import make_folder, read_untrusted, remove_leftovers, write_atomic
+from heliograph.files import read_untrusted, remove_leftovers, write_atomic
 from heliograph.names import is_name, whole
 from heliograph.problems import read_json, read_problem
 from heliograph.protocol.fields import (
@@ -192,7 +192,7 @@ def publish_signal(drive: Drive, kind: SignalKind, content: SignalContent) -> Si
     path = kind.path(drive, content.experiment)
     raw = encode_signal(content)
     parse_signal(raw, kind, path, content.experiment)
-    make_folder(path.parent)
+    drive.make_folder(path.parent)
     remove_leftovers(path.parent)
     write_atomic(path, raw)
     return read_signal(path, kind, content.experiment)

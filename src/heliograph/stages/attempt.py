@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from heliograph.errors import HeliographError
 from heliograph.names import check_name, host_name
-from heliograph.protocol.events import JobEnded, JobStarted, Outbox
+from heliograph.protocol.events import JobEnded, JobStarted
+from heliograph.protocol.outbox import Outbox
 
 
 class Interrupted(Exception):

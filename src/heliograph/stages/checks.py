@@ -19,6 +19,7 @@ from heliograph.names import whole
 from heliograph.problems import json_problem
 from heliograph.protocol.fields import JobId, Name, Text
 from heliograph.protocol.signals import Signal
+from heliograph.stages.evaluation_config import check_evaluation_config
 from heliograph.stages.safetensors_header import check_safetensors
 
 _MOST_METADATA = 16 << 20
@@ -52,6 +53,13 @@ def check_model(drive: Drive, signal: Signal) -> str:
         drive.inside(weights, models, field=weights.name, file=folder)
         check_safetensors(weights, inside=models)
     return str(folder)
+
+
+def check_evaluation_input(drive: Drive, signal: Signal) -> str:
+    """Check that the model is whole, and that the configuration says how to evaluate it; return its path."""
+    path = check_model(drive, signal)
+    check_evaluation_config(drive)
+    return path
 
 
 def model_changes(drive: Drive, signal: Signal) -> str | None:

@@ -125,14 +125,12 @@ def _warn_before_end_s(settings: StageSettings, time: str) -> int:
     return 0 if limit_s is None else min(settings.warn_before_end_s, limit_s // 4)
 
 
-def parts_of(
-    stage: Stage, settings: StageSettings, drive: Drive, experiment: str, input_path: str
-) -> list[str]:
+def parts_of(stage: Stage, drive: Drive, experiment: str, input_path: str) -> list[str]:
     """Return the parts that a job array does, one a task; none where one job is to do all. Reads the drive.
 
     A configuration that cannot be read makes no array: the job itself then tells what is wrong with it.
     """
-    if not settings.array or stage.parts is None:
+    if stage.parts is None:
         return []
     try:
         parts = stage.parts(drive, experiment, input_path)

@@ -19,7 +19,8 @@ from heliograph.config import load_watcher_config, local_state_folder
 from heliograph.drive import Drive
 from heliograph.errors import DriveError, HeliographError
 from heliograph.names import host_name, iso, user_name, utc_now
-from heliograph.protocol.events import Outbox, TrainingFailed, TrainingHeartbeat, TrainingStarted
+from heliograph.protocol.events import TrainingFailed, TrainingHeartbeat, TrainingStarted
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.signals import Signal, TrainingComplete
 from heliograph.tracking import RunStatus
 from heliograph.training import provenance

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from heliograph.names import host_name, iso, utc_now
-from heliograph.protocol.events import Outbox, TrainingHeartbeat
+from heliograph.protocol.events import TrainingHeartbeat
+from heliograph.protocol.outbox import Outbox
 
 log = logging.getLogger("heliograph.training")
 

@@ -23,7 +23,8 @@ from msgspec import Struct
 from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.files import make_folder, write_atomic
-from heliograph.protocol.events import CheckpointSaved, Outbox, SignalPublished, TrainingCompleted
+from heliograph.protocol.events import CheckpointSaved, SignalPublished, TrainingCompleted
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.signals import TRAINING_COMPLETE, Signal, TrainingComplete, publish_signal
 from heliograph.training.claim import Claim, Owner
 from heliograph.training.folders import Write, check_weights, write_folder

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from heliograph.drive import Drive
 from heliograph.errors import HeliographError, TrackingError
-from heliograph.protocol.events import Outbox
+from heliograph.protocol.outbox import Outbox
 from heliograph.tracking import Mlflow
 from heliograph.training.claim import is_running
 from heliograph.training.metrics import End, Spool, spools

@@ -23,6 +23,7 @@ from heliograph.errors import DriveError, DriveUnavailable, LeaseHeld
 from heliograph.files import remove_leftovers
 from heliograph.mounts import MountWatch
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptQueued
+from heliograph.stage_settings import stage_settings
 from heliograph.stages.stage import Stage
 from heliograph.state.inbox import apply_each
 from heliograph.state.store import Store
@@ -190,6 +191,11 @@ class Watcher:
             in_flight=in_flight,
             known=self._known(self.agenda.to_search()),
             tokens=[one.token for one in attempts if one.job_id is None],
+            arrays={
+                one.token: (one.stage, one.experiment, one.input_path)
+                for one in attempts
+                if one.job_id is None and stage_settings(self.config, one.stage, one.experiment).array
+            },
             sweep=is_due(self._due.sweep, now),
             list_all=self._is_search_due(now),
             beat=beat,
@@ -306,7 +312,7 @@ class Watcher:
             case Queue():
                 self._queue(action, now)
             case Submit():
-                self.submitter.submit(action, now)
+                self.submitter.submit(action, now, self._last.parts.get(action.attempt.token, ()))
             case Adopt():
                 self.submitter.adopt(action, now)
             case Cancel():

@@ -29,6 +29,7 @@ class OpenAttempt(Struct, frozen=True):
     token: str
     executor: str
     job_id: str | None
+    input_path: str
 
 
 class _Polled(Struct):
@@ -91,7 +92,12 @@ class Gatherer:
         """Return every attempt that has not ended."""
         return [
             OpenAttempt(
-                row["experiment_name"], stage.name, row["token"], row["executor"], row["slurm_job_id"]
+                row["experiment_name"],
+                stage.name,
+                row["token"],
+                row["executor"],
+                row["slurm_job_id"],
+                row["input_path"] or "",
             )
             for stage in self.stages
             for row in self.store.rows(stage.database, "open_work")

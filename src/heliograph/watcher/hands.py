@@ -19,6 +19,7 @@ from heliograph.errors import DriveUnavailable
 from heliograph.files import write_atomic
 from heliograph.protocol.quarantine import keep_aside
 from heliograph.runner.claims import read_claim
+from heliograph.stages.render import parts_of
 from heliograph.stages.stage import Stage
 from heliograph.state import journal
 from heliograph.state.inbox import MOST_AT_ONCE, Inbox
@@ -84,6 +85,9 @@ class Hands:
         seen.unsettled, seen.settling = self.looker.unsettled(), self.looker.is_settling(order.now)
         claims = ((token, read_claim(self.drive, token)) for token in order.tokens)
         seen.claims = {token: job_id for token, job_id in claims if job_id is not None}
+        by_name = {stage.name: stage for stage in self.stages}
+        for token, (stage, experiment, input_path) in order.arrays.items():
+            seen.parts[token] = parts_of(by_name[stage], self.drive, experiment, input_path)
         if order.sweep and (self.looker.may_have_changed() or order.list_all):
             seen.experiments, seen.hostile_folders = self.looker.list_models()
         seen.took_s = time.monotonic() - began

@@ -35,6 +35,8 @@ class LookOrder(Struct, frozen=True, kw_only=True):
     """finished experiments to look at in the background: {experiment: {signal file: sha256 known}}"""
     tokens: list[str] = []
     """attempts that are not submitted: did a job claim them?"""
+    arrays: dict[str, tuple[str, str, str]] = {}
+    """attempts to be submitted as job arrays, whose parts are listed: {token: (stage, experiment, input)}"""
     sweep: bool = False
     """list the experiments, too, if there may be others than before"""
     list_all: bool = False
@@ -71,6 +73,8 @@ class Seen(Struct, kw_only=True):
     """whether one of those may still become good"""
     claims: dict[str, str] = {}
     """attempts that a job has claimed: {token: job id}"""
+    parts: dict[str, list[str]] = {}
+    """the parts of attempts that are to be job arrays"""
     experiments: list[str] | None = None
     hostile_folders: list[str] = []
     took_s: float = 0.0

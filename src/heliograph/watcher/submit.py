@@ -18,7 +18,7 @@ from heliograph.executors.base import Executor, FailureClass, JobReport
 from heliograph.files import make_folder, write_atomic
 from heliograph.protocol.events import AttemptConcluded, AttemptObserved, AttemptSubmitted
 from heliograph.stage_settings import stage_settings
-from heliograph.stages.render import ScriptValues, build_script, log_path, parts_of
+from heliograph.stages.render import ScriptValues, build_script, log_path
 from heliograph.stages.stage import Stage
 from heliograph.state.store import Store
 from heliograph.watcher.plan import Adopt, Cancel, LookUp, Submit
@@ -88,8 +88,8 @@ class Submitter:
         settle = timedelta(seconds=self.executor(executor).settle_s)
         self.doubts[token] = Doubt(look_up_at=now, until=now + settle)
 
-    def submit(self, action: Submit, now: datetime) -> None:
-        """Hand an attempt in.
+    def submit(self, action: Submit, now: datetime, parts: Sequence[str] = ()) -> None:
+        """Hand an attempt in; with `parts`, as a job array with a task for each.
 
         1. The intent is committed already (`attempt.queued`).
         2. The script is written on the local disk, under the token's name.
@@ -99,7 +99,7 @@ class Submitter:
         if not self._rate.allows(now):
             return
         attempt, stage = action.attempt, self.stages[action.stage]
-        script = self._write_script(action, stage)
+        script = self._write_script(action, stage, parts)
         job_name = stage.job_name(action.experiment, attempt.token)
         try:
             with durable("submit", job_name):
@@ -114,7 +114,7 @@ class Submitter:
         self._refusals.pop(attempt.token, None)
         self._record_submitted(action, job_id, now, adopted=False)
 
-    def _write_script(self, action: Submit, stage: Stage) -> Path:
+    def _write_script(self, action: Submit, stage: Stage, parts: Sequence[str]) -> Path:
         attempt = action.attempt
         settings = stage_settings(self.config, stage.name, action.experiment)
         values = ScriptValues(
@@ -125,7 +125,7 @@ class Submitter:
             input_path=attempt.input_path,
             resources=attempt.resources,
             variables=self.variables,
-            parts=parts_of(stage, settings, self.drive, action.experiment, attempt.input_path),
+            parts=list(parts),
         )
         text = build_script(stage, settings, self.drive, values, self.python).encode()
         make_folder(self.scripts)

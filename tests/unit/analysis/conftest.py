@@ -14,7 +14,7 @@ from heliograph.analysis.install import install_project
 from heliograph.analysis.pipeline import AnalysisOutcome, run_analysis
 from heliograph.analysis.telling import Settings
 from heliograph.drive import Drive
-from heliograph.protocol.events import Outbox
+from heliograph.protocol.outbox import Outbox
 from support.drives import NOW, make_drive
 from unit.analysis.evaluations import EXPERIMENT, write_evaluation
 from unit.tracking.server import dead_uri, mlflow_uri

@@ -132,6 +132,19 @@ def test_a_page_holds_its_figures_between_its_markers(tmp_path: Path) -> None:
     assert "| CPU | % | 3 | 2 | 3 | 3 | 1.5–2.5 | 0.5 |" in text
 
 
+def test_tools_stand_side_by_side_with_their_ratio() -> None:
+    def figure(subject: str, value: float) -> figures.Figure:
+        return figures.Figure(
+            part="peers", case="2 finished", subject=subject, what="seen", unit="s", values=[value]
+        )
+
+    machine = figures.this_machine("python -m benchmarks.watcher peers")
+    told = [figure("heliograph", 0.5), figure("other", 2.0)]
+    lines = report.part_page(figures.Part(name="peers", machine=machine, figures=told))
+    assert "| heliograph | 0.5 s |" in lines
+    assert "| other | 2 s (4 ×) |" in lines
+
+
 def test_the_page_is_what_the_figures_say(tmp_path: Path) -> None:
     copy = tmp_path / "page.md"
     shutil.copy(command.PAGE, copy)

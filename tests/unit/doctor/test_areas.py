@@ -66,7 +66,7 @@ def test_a_backlog_is_told_by_its_age(
 def test_the_inbox_is_probed_by_the_files_own_times(drive: Drive) -> None:
     name = "20260131090500000000-host-1-000001.json"
     (drive.inbox / name).write_bytes(b"{}")
-    (drive.inbox / "no-event.txt").write_bytes(b"")
+    (drive.inbox / ".still-written.tmp").write_bytes(b"")
     assert watcher.probe_inbox(drive).waiting == 1
 
 

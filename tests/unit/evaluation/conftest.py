@@ -19,10 +19,24 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def make_bare_drive(root: Path) -> Drive:
+    """Make a drive without any data set."""
+    drive = make_drive(root)
+    for file in drive.dataset_configs.iterdir():
+        file.unlink()
+    return drive
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Drive:
+    """A drive with nothing on it, not even a data set."""
+    return make_bare_drive(tmp_path / "drive")
+
+
 @pytest.fixture(scope="session")
 def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drive with one experiment of two checkpoints."""
-    drive = make_drive(tmp_path_factory.mktemp("template") / "drive")
+    drive = make_bare_drive(tmp_path_factory.mktemp("template") / "drive")
     save_checkpoint(drive, "checkpoint-50", step=50, seed=1)
     save_checkpoint(drive, "final", step=100, seed=0)
     return drive.root

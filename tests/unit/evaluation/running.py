@@ -15,7 +15,8 @@ from heliograph.evaluation.metadata import EvaluationMetadata
 from heliograph.evaluation.plan import Options
 from heliograph.evaluation.service import make_tools, run_evaluation
 from heliograph.evaluation.worker import Tools
-from heliograph.protocol.events import Event, Outbox, read_event
+from heliograph.protocol.events import Event, read_event
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.signals import EVAL_COMPLETE, SignalKind, read_signal
 from unit.evaluation.builders import EXPERIMENT
 

@@ -13,7 +13,7 @@ from heliograph.drive import Drive
 from heliograph.evaluation.attempt import read_attempt
 from heliograph.evaluation.plan import Options
 from heliograph.evaluation.service import make_tools, run_evaluation
-from heliograph.protocol.events import Outbox
+from heliograph.protocol.outbox import Outbox
 from unit.evaluation.builders import EXPERIMENT
 
 

@@ -12,16 +12,16 @@ import pytest
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, BadModel, BadName, BadSignal, UnknownExperiment
 from heliograph.evaluation.checkpoints import read_checkpoint
-from heliograph.evaluation.config import (
+from heliograph.evaluation.plan import Options, make_plan
+from heliograph.evaluation.tasks import load_dataset_config, open_dataset
+from heliograph.stages.checkpoints import choose_checkpoints
+from heliograph.stages.evaluation_config import (
     EvaluationConfig,
     choose_datasets,
     config_sha256,
     dataset_names,
     load_evaluation_config,
 )
-from heliograph.evaluation.plan import Options, make_plan
-from heliograph.evaluation.tasks import load_dataset_config, open_dataset
-from heliograph.stages.checkpoints import choose_checkpoints
 from unit.evaluation.builders import EXPERIMENT, pair_rows, write_dataset
 
 SHIPPED = Path(str(files("heliograph"))) / "defaults" / "config" / "evaluation"

@@ -158,9 +158,7 @@ def test_missing_data_is_told_with_the_yaml(drive: Drive) -> None:
         open_dataset(drive, "d")
 
 
-@pytest.mark.parametrize(
-    "path", ["../secret.jsonl", "/etc/passwd", "data/../../secret.jsonl", "data/out", "a\0b"]
-)
+@pytest.mark.parametrize("path", ["../secret.jsonl", "/etc/passwd", "data/../../secret.jsonl", "data/out"])
 def test_data_outside_the_drive_is_refused(drive: Drive, path: str) -> None:
     secret = drive.root.parent / "secret.jsonl"
     secret.write_text("{}")

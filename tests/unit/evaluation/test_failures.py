@@ -19,7 +19,7 @@ from heliograph.evaluation.models import CausalModel
 from heliograph.evaluation.plan import Options
 from heliograph.evaluation.service import make_tools, run_evaluation
 from heliograph.evaluation.worker import Stopped, Tools
-from heliograph.protocol.events import Outbox
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.signals import EVAL_COMPLETE, EVAL_FAILED
 from support.drives import NOW
 from unit.evaluation.builders import EXPERIMENT, pair_rows, write_dataset

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from heliograph.evaluation.config import MinimalPairsConfig, PerplexityConfig
 from heliograph.evaluation.minimal_pairs import MinimalPairs
 from heliograph.evaluation.models import load_model
 from heliograph.evaluation.perplexity import Perplexity
@@ -19,6 +18,7 @@ from heliograph.evaluation.scoring import Scored, Scorer
 from heliograph.evaluation.tally import Tally
 from heliograph.evaluation.task import Item, Limits, Task
 from heliograph.evaluation.tokenizer import LoadedTokenizer
+from heliograph.stages.evaluation_config import MinimalPairsConfig, PerplexityConfig
 from unit.evaluation.builders import BOS, save_bigram_model, save_tokenizer, word_tokenizer
 
 WORDS = (BOS, "the", "cat", "cats", "sleeps", "sleep")

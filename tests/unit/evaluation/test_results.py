@@ -14,7 +14,6 @@ import pytest
 from heliograph.drive import Drive
 from heliograph.errors import BadResults
 from heliograph.evaluation.checkpoints import Checkpoint
-from heliograph.evaluation.config import MinimalPairsConfig
 from heliograph.evaluation.finished import Finished, Work, find_finished, write_finished
 from heliograph.evaluation.minimal_pairs import MinimalPairs
 from heliograph.evaluation.results import (
@@ -27,6 +26,7 @@ from heliograph.evaluation.results import (
 )
 from heliograph.evaluation.tally import Tally
 from heliograph.evaluation.task import Item, Verdict
+from heliograph.stages.evaluation_config import MinimalPairsConfig
 from unit.evaluation.builders import WORK
 
 NOW = datetime(2026, 1, 31, 9, 5, 0, 123456, tzinfo=UTC)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.evaluation.config import MinimalPairsConfig
 from heliograph.evaluation.minimal_pairs import MinimalPairs
 from heliograph.evaluation.perplexity import windows
 from heliograph.evaluation.scoring import Scorer, plan_batches
 from heliograph.evaluation.task import Item, Limits, LogProbs, Query
 from heliograph.evaluation.tokenizer import LoadedTokenizer
+from heliograph.stages.evaluation_config import MinimalPairsConfig
 from unit.evaluation.builders import save_tokenizer, word_tokenizer
 
 

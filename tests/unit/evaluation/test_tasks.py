@@ -8,11 +8,11 @@ import pytest
 
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, BadDataset
-from heliograph.evaluation.config import DatasetConfig, PerplexityConfig
 from heliograph.evaluation.perplexity import Perplexity
 from heliograph.evaluation.tally import Tally
 from heliograph.evaluation.task import Item, Limits, Query, Unscorable, Verdict
 from heliograph.evaluation.tasks import open_dataset
+from heliograph.stages.evaluation_config import DatasetConfig, PerplexityConfig
 from unit.evaluation.builders import write_dataset
 
 BLIMP = {

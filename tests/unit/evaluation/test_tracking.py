@@ -18,7 +18,8 @@ from heliograph.evaluation.finished import Finished
 from heliograph.evaluation.plan import Options
 from heliograph.evaluation.service import make_tools, run_evaluation
 from heliograph.evaluation.tracking import RunReport, build_metrics, key_part, log_run
-from heliograph.protocol.events import Outbox, read_event
+from heliograph.protocol.events import read_event
+from heliograph.protocol.outbox import Outbox
 from heliograph.tracking import Mlflow
 from unit.evaluation.builders import EXPERIMENT, WORK, pair_rows, write_dataset
 from unit.tracking.server import dead_uri, mlflow_uri

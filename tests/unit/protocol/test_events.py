@@ -6,13 +6,14 @@ import pytest
 from heliograph.drive import Drive
 from heliograph.errors import BadEvent
 from heliograph.protocol import events as ev
+from heliograph.protocol.outbox import Outbox
 from support.drives import NOW
 
 BEAT = ev.TrainingHeartbeat(experiment="e1", stage="training", run="run-1", step=5, metrics={"loss": 1.5})
 
 
 def test_an_event_survives_writing_and_reading(drive: Drive, tmp_path: Path) -> None:
-    posted = ev.Outbox(drive, tmp_path / "spool").post(BEAT, NOW)
+    posted = Outbox(drive, tmp_path / "spool").post(BEAT, NOW)
     (path,) = drive.inbox.iterdir()
     assert path.stem == posted.id
     assert ev.read_event(path) == posted
@@ -28,7 +29,7 @@ def test_ids_are_never_used_twice_and_sort_by_time() -> None:
 
 
 def test_what_the_drive_does_not_take_waits_in_the_spool(drive: Drive, tmp_path: Path) -> None:
-    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox = Outbox(drive, tmp_path / "spool")
     away = drive.root.with_name("unmounted")
     drive.root.rename(away)
     drive.root.mkdir()  # an unmounted drive is an empty local folder
@@ -46,7 +47,7 @@ def test_what_the_drive_does_not_take_waits_in_the_spool(drive: Drive, tmp_path:
 
 def test_a_missing_inbox_is_no_error_of_the_poster(drive: Drive, tmp_path: Path) -> None:
     shutil.rmtree(drive.inbox)
-    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox = Outbox(drive, tmp_path / "spool")
     outbox.post(BEAT)
     assert len(outbox.waiting()) == 1
 
@@ -82,7 +83,7 @@ def test_a_broken_event_is_named_with_its_field(raw: bytes, field: str) -> None:
 
 
 def test_an_event_under_another_name_is_refused(drive: Drive, tmp_path: Path) -> None:
-    posted = ev.Outbox(drive, tmp_path / "spool").post(BEAT)
+    posted = Outbox(drive, tmp_path / "spool").post(BEAT)
     path = ev.event_path(drive, posted.id)
     other = path.with_name(f"{ev.new_event_id()}.json")
     path.rename(other)

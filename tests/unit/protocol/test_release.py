@@ -99,7 +99,7 @@ def test_an_event_goes_back_under_its_own_name(drive: Drive, posted: list[ev.Rel
 
 def test_an_event_that_is_broken_stays_and_says_why(drive: Drive, posted: list[ev.ReleaseRequested]) -> None:
     name, _ = kept_event(drive, raw=b'{"id": "x"')
-    with pytest.raises(CannotRelease, match=r"its content: \(file\): .*Input data was truncated"):
+    with pytest.raises(CannotRelease, match=r"its content: \(file\): is not JSON"):
         let_go(drive, name, posted)
     assert [kept.name for kept in list_quarantine(drive)] == [name]
 

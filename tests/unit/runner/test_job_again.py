@@ -18,6 +18,7 @@ from heliograph.drive import Drive
 from heliograph.job import JobSpec, run_job
 from heliograph.names import utc_now
 from heliograph.protocol import events as ev
+from heliograph.protocol.outbox import Outbox
 from heliograph.runner.claims import Claim
 from heliograph.state.store import Store
 from support.crashing import kill_at_every_step
@@ -29,8 +30,8 @@ ABOUT = {"experiment": "e1", "stage": "evaluation", "token": TOKEN}
 QUEUED = ev.AttemptQueued(**ABOUT, attempt=1, signal_sha256="a" * 64, executor="slurm", resources={})
 
 
-def outbox(drive: Drive) -> ev.Outbox:
-    return ev.Outbox(drive, drive.root.parent / f"spool-{drive.root.name}")
+def outbox(drive: Drive) -> Outbox:
+    return Outbox(drive, drive.root.parent / f"spool-{drive.root.name}")
 
 
 def run(drive: Drive, program: str, *, spec: JobSpec = SPEC, **environ: str) -> int:
@@ -156,8 +157,8 @@ def test_what_comes_before_the_command_runs_is_passed_on(drive: Drive) -> None:
         "import os, signal, sys\n"
         "from heliograph import job\n"
         "from heliograph.drive import Drive\n"
-        "from heliograph.protocol.events import Outbox\n"
-        "from unit.runner.test_job_again import SPEC\n"
+        "from heliograph.protocol.outbox import Outbox\n"
+        f"SPEC = job.JobSpec(**{msgspec.structs.asdict(SPEC)!r})\n"
         "job._Job.tell_start = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
         f"drive = Drive({str(drive.root)!r})\n"
         "command = [sys.executable, '-c', 'import time; time.sleep(60)']\n"

@@ -180,11 +180,10 @@ def test_the_directives_and_logs_of_an_array() -> None:
 
 
 def test_an_array_has_a_task_for_each_checkpoint_that_is_asked_for(drive: Drive) -> None:
-    arrays = StageSettings(array=True)
     model = str(make_model(drive, "e1"))
 
-    def parts(settings: StageSettings = arrays, stage: Stage = EVALUATION) -> list[str]:
-        return parts_of(stage, settings, drive, "e1", model)
+    def parts(stage: Stage = EVALUATION) -> list[str]:
+        return parts_of(stage, drive, "e1", model)
 
     assert parts() == [], "one checkpoint needs no array"
     for number in (2, 10):
@@ -192,7 +191,6 @@ def test_an_array_has_a_task_for_each_checkpoint_that_is_asked_for(drive: Drive)
     assert parts() == []
     drive.base_eval.write_text("checkpoints: all\nbatch_tokens: 64\n")
     assert parts() == ["checkpoint-2", "checkpoint-10", "final"]
-    assert parts(StageSettings()) == []
     assert parts(stage=ANALYSIS) == []
     drive.base_eval.write_text("checkpoints: [checkpoint-3]\n")
     assert parts() == [], "the job itself tells what is wrong"

@@ -6,6 +6,7 @@ from heliograph import durable
 from heliograph.drive import Drive
 from heliograph.errors import StateError
 from heliograph.protocol import events as ev
+from heliograph.protocol.outbox import Outbox
 from heliograph.state import journal, rebuild
 from heliograph.state.databases import DATABASES
 from heliograph.state.inbox import Inbox
@@ -97,7 +98,7 @@ def test_a_cut_batch_is_told_by_name(drive: Drive, tmp_path: Path) -> None:
 
 
 def test_the_inbox_is_emptied_into_journal_and_databases(drive: Drive, tmp_path: Path) -> None:
-    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox = Outbox(drive, tmp_path / "spool")
     told = told_by_others(drive)
     for event in told:
         outbox.post(event.body, event.at)
@@ -115,7 +116,7 @@ def test_a_broken_event_is_put_aside_after_it_has_settled_and_the_rest_goes_on(
 
     from heliograph.protocol.quarantine import list_quarantine
 
-    good = ev.Outbox(drive, tmp_path / "spool").post(whole_life(drive)[0].body)
+    good = Outbox(drive, tmp_path / "spool").post(whole_life(drive)[0].body)
     name = f"{ev.new_event_id()}.json"
     (drive.inbox / name).write_text('{"half": ')
     (drive.inbox / ".hidden.tmp").write_text("still being written")
@@ -147,7 +148,7 @@ def test_what_is_no_plain_file_is_moved_aside_and_the_rest_goes_on(
             path.symlink_to("/etc/passwd")
         case "huge":
             path.write_bytes(b" " * (ev.LARGEST_EVENT + 1))
-    good = ev.Outbox(drive, tmp_path / "spool").post(whole_life(drive)[0].body)
+    good = Outbox(drive, tmp_path / "spool").post(whole_life(drive)[0].body)
     with Store(tmp_path / "live") as store:
         assert [event.id for event in Inbox(drive, settle_s=0).take(store, NOW)] == [good.id]
     assert list(drive.inbox.iterdir()) == []
@@ -167,7 +168,7 @@ def test_what_is_no_plain_file_is_moved_aside_and_the_rest_goes_on(
 def test_an_event_that_no_database_takes_is_put_aside_alone(
     drive: Drive, tmp_path: Path, what: str, instead: str
 ) -> None:
-    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox = Outbox(drive, tmp_path / "spool")
     outbox.post(whole_life(drive)[0].body, NOW)
     bad = outbox.post(whole_life(drive)[1].body, NOW)
     outbox.post(whole_life(drive)[2].body, NOW)
@@ -192,7 +193,7 @@ class Crash(BaseException):
 def test_dying_at_any_step_of_the_intake_loses_and_doubles_nothing(
     drive: Drive, tmp_path: Path, step: int, moment: str
 ) -> None:
-    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox = Outbox(drive, tmp_path / "spool")
     for event in told_by_others(drive):
         outbox.post(event.body, event.at)
     seen = []
@@ -223,7 +224,7 @@ def test_dying_at_any_step_of_the_intake_loses_and_doubles_nothing(
 def test_settle_applies_and_publishes_without_a_watcher(drive: Drive, tmp_path: Path) -> None:
     from heliograph.state.views import Snapshots, read_experiment
 
-    outbox = ev.Outbox(drive, tmp_path / "spool")
+    outbox = Outbox(drive, tmp_path / "spool")
     for event in told_by_others(drive):
         outbox.post(event.body, event.at)
     assert settle(drive, tmp_path / "state", NOW)

@@ -10,6 +10,7 @@ from heliograph.config import Resources, StageSettings
 from heliograph.drive import Drive
 from heliograph.names import utc_now
 from heliograph.protocol import events as ev
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.quarantine import list_quarantine
 from heliograph.state import rebuild
 from heliograph.watcher.daemon import Watcher
@@ -37,7 +38,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def ask(drive: Drive, body: ev.Body) -> None:
-    ev.Outbox(drive, drive.root / "spool").post(body)
+    Outbox(drive, drive.root / "spool").post(body)
 
 
 def last_job(watcher: Watcher, stage: str = "evaluation") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from heliograph.errors import DriveUnavailable, LeaseHeld, NotADrive
 from heliograph.names import utc_now
 from heliograph.protocol import events as ev
 from heliograph.protocol import signals
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.quarantine import list_quarantine
 from heliograph.state import rebuild
 from heliograph.state.views import Snapshots, read_experiment
@@ -64,7 +65,7 @@ def test_the_same_signal_seen_again_is_no_new_work(
         os.utime(signal.path)
         signals.publish_signal(drive, signals.TRAINING_COMPLETE, training_signal(drive, "e1"))
         signal.path.write_bytes(b"\n\n" + signal.path.read_bytes())
-        outbox = ev.Outbox(drive, state / "spool")
+        outbox = Outbox(drive, state / "spool")
         for _ in range(10):
             outbox.post(
                 ev.SignalPublished(experiment="e1", stage="training", path=str(signal.path), sha256="x")
@@ -80,7 +81,7 @@ def test_training_again_is_new_work(drive: Drive, state: Path, fake: Path, pytho
     with watching(drive, state, python) as watcher:
         tick_until_idle(watcher)
         publish_training(drive, "e1", timestamp=NOW + timedelta(hours=1))
-        ev.Outbox(drive, state / "spool").post(
+        Outbox(drive, state / "spool").post(
             ev.SignalPublished(experiment="e1", stage="training", path="x", sha256="x")
         )
         tick_until_idle(watcher)

@@ -15,6 +15,7 @@ from heliograph.drive import Drive
 from heliograph.errors import DriveBusy, DriveUnavailable, LeaseHeld, NotADrive
 from heliograph.names import utc_now
 from heliograph.protocol import events as ev
+from heliograph.protocol.outbox import Outbox
 from heliograph.state.lease import Owner, read_holder
 from heliograph.watcher.guard import Guard
 from heliograph.watcher.hands import HandsSetup
@@ -83,7 +84,7 @@ def started(guard: Guard) -> Guard:
 def test_the_child_looks_and_tells_like_hands_in_this_process(drive: Drive, guard: Guard) -> None:
     started(guard)
     publish_training(drive, "e1")
-    event = ev.Outbox(drive, drive.root / "x").post(
+    event = Outbox(drive, drive.root / "x").post(
         ev.TrainingFailed(experiment="e2", stage="training", run="run1", error_type="X", error_message="y"),
         NOW,
     )

@@ -110,7 +110,8 @@ SELECT experiment_name FROM {jobs} WHERE retry_at IS NOT NULL;
 
 -- name: open_work
 -- The same as open_attempts, but only what each pass needs.
-SELECT experiment_name, token, executor, slurm_job_id FROM {jobs}
+SELECT experiment_name, token, executor, slurm_job_id, json_extract(metadata, '$.input_path') AS input_path
+FROM {jobs}
 WHERE status IN ('queued', 'running') AND executor <> 'by hand' ORDER BY id;
 
 -- name: had_attempts

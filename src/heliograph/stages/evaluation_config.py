@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from heliograph.config import Name, load_config
+from heliograph.config import Name, load_config, parse_config, read_yaml
 from heliograph.drive import Drive
 from heliograph.errors import BadConfig, BadSignal
 from heliograph.names import ONE_LINE, whole
@@ -162,6 +162,24 @@ def choose_datasets(drive: Drive, wanted: Literal["all"] | list[str], *, file: o
                 remedy=hint,
             )
     return list(dict.fromkeys(wanted))
+
+
+_CONFIG_OF_TASK: dict[str, type[DatasetConfig]] = {
+    "minimal_pairs": MinimalPairsConfig,
+    "perplexity": PerplexityConfig,
+}
+
+
+def check_evaluation_config(drive: Drive) -> None:
+    """Check what an evaluation is asked to do, before anything is submitted: base_eval.yaml, and the YAML of
+    each data set that it chooses. The data themselves are the job's to read. Raises BadConfig."""
+    config = load_evaluation_config(drive, None)
+    for name in choose_datasets(drive, config.datasets, file=drive.base_eval):
+        file = drive.dataset_configs / f"{name}.yaml"
+        values = read_yaml(file)
+        kind = _CONFIG_OF_TASK.get(str(values.get("task"))) if isinstance(values, dict) else DatasetConfig
+        if kind is not None:  # of a task that somebody added, the job knows the keys
+            parse_config(values, kind, file=file)
 
 
 def path_on_drive(drive: Drive, path: str, *, field: str, file: object) -> Path:
