@@ -1,4 +1,4 @@
-"""What a real Slurm can do to a watcher's jobs: hang, die, forget, lose nodes. All is done once all the same."""
+"""What a real Slurm can do to a watcher's jobs: hang, die, forget, lose nodes. All is done once."""
 
 from __future__ import annotations
 

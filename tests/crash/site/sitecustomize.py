@@ -1,6 +1,6 @@
 """Found by every interpreter that a test starts with this folder in PYTHONPATH: lets the watcher's hands,
-which are a process of their own, die at one of their durable steps. Only the first of them finds where, in the
-file that CRASH_HANDS names."""
+which are a process of their own, die at one of their durable steps. Only the first of them finds where: in
+the file that CRASH_HANDS names."""
 
 import os
 import sys

@@ -98,7 +98,7 @@ def test_a_new_training_that_was_announced_while_a_job_ran_follows_its_end(
     with watching(drive, state, python) as watcher:
         tick_until(watcher, lambda: watcher.store.rows("evaluation", "open_attempts") != [])
         publish_training(drive, "e1", timestamp=NOW + timedelta(hours=1))
-        ev.Outbox(drive, state / "spool").post(
+        Outbox(drive, state / "spool").post(
             ev.SignalPublished(experiment="e1", stage="training", path="x", sha256="x")
         )
         watcher.tick(utc_now())
