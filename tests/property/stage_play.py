@@ -111,6 +111,10 @@ class Play:
         finally:  # a job that was cancelled works no more
             self.runs = {name: run for name, run in self.runs.items() if not run.job.state.is_over}
 
+    def ticks(self, times: int, seconds: float = 1.0) -> None:
+        for _ in range(times):
+            self.tick(seconds)
+
     def die_in_tick(self, seconds: float, step: int) -> None:
         """Let the watcher's process end before one of the steps of a pass, and another one start."""
         left = [step]
