@@ -12,8 +12,10 @@ from typing import Any
 
 from crash.worlds import World
 from heliograph.errors import NotPublished
+from heliograph.executors.local import LocalExecutor
 from heliograph.protocol.quarantine import list_quarantine
 from heliograph.protocol.signals import ANALYSIS_COMPLETE, EVAL_COMPLETE, read_signal
+from heliograph.stages.builtin import STAGES
 from heliograph.state import journal, rebuild
 from heliograph.state.databases import DATABASES, open_snapshot
 from heliograph.state.publish import fetch_snapshot, pointer_path
@@ -125,7 +127,21 @@ def wrong_at_the_end(world: World, seen: dict[str, str], expected: dict[str, obj
         f"{token} was {old} and is {now.get(token)}" for token, old in seen.items() if now.get(token) != old
     ]
     problems += [f"{key}: {got[key]}, not {expected[key]}" for key in expected if got[key] != expected[key]]
-    return problems + _wrong_at_any_end(world)
+    return problems + _submitted_twice(world) + _wrong_at_any_end(world)
+
+
+def _submitted_twice(world: World) -> list[str]:
+    """Each attempt was handed in once. (A second job would leave quietly; but it is to be none.)"""
+    if world.config.executor != "local":
+        return []
+    with Store(live_folder(world.state, world.drive)) as store:
+        names = [
+            stage.job_name(row["experiment_name"], row["token"])
+            for stage in STAGES
+            for row in store.rows(stage.database, "jobs")
+        ]
+    found = LocalExecutor(world.state / world.drive.read_id() / "local", slots=1).find(names)
+    return [f"{name} was submitted {len(jobs)} times" for name, jobs in found.items() if len(jobs) > 1]
 
 
 def _wrong_at_any_end(world: World) -> list[str]:
