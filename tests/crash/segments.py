@@ -39,13 +39,13 @@ def _new(world: World) -> None:
     world.hold()
 
 
-def _until_submitted(stage: str, times: int = 1) -> Act:
-    """Watch until that many attempts are handed in, and some passes more: settle, write down, publish."""
+def _until_submitted(stage: str, times: int = 1, more: int = 0) -> Act:
+    """Watch until that many attempts are handed in, and some passes more."""
 
     def act(world: World) -> None:
         with world.watched() as passes:
             passes.until(lambda: passes.submitted(stage) == times, most=30)
-            for _ in range(3):
+            for _ in range(more):
                 passes.tick()
 
     return act
@@ -133,7 +133,8 @@ def _rebuild(world: World) -> None:
 
 SEGMENTS = {
     "publish": Segment(_publish, before=World.make, on=_publish),
-    "first": Segment(_until_submitted("evaluation"), before=_new),
+    # with some passes more, in which the broken signal settles and is put aside
+    "first": Segment(_until_submitted("evaluation", more=3), before=_new),
     "doubt": Segment(_until_submitted("evaluation"), before=_new, each=_submitted_unrecorded),
     "evaluated": Segment(_until_submitted("analysis"), after="first", before=_ended()),
     "analysed": Segment(_until_idle, after="evaluated", before=_ended()),

@@ -24,7 +24,7 @@ from support.slurm_lab import SlurmLab
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FILES = {"fsync", "rename"}
-WATCHER = FILES | {"commit", "backup", "rmtree", "rmdir", "unlink"}
+WATCHER = FILES | {"commit", "backup", "rmdir", "unlink"}
 KINDS = {
     # what each segment must have died at, at the least
     "publish": FILES,
