@@ -82,7 +82,7 @@ class MadeDrive:
                     writer.life(life)
                 told = [event for life in some for event in lives.events_of(self.drive, life)]
                 events += len(store.apply(told))
-                journal.append(self.drive, store)
+                journal.append(self.drive, store, 1)
             last = {stage: store.last_event(stage) for stage in DATABASES}
         made = Made(_version(), self.count, events, last, round(time.monotonic() - started, 1))
         (self.folder / "made.json").write_bytes(msgspec.json.encode(made))

@@ -37,7 +37,7 @@ def of_signal(place: Place) -> str | None:
 def of_event(place: Place, before: list[Any], store: Store) -> str | None:
     """Return the reason for which an event is put aside, None if it is applied, WAITS if neither."""
     store.apply(before)
-    Inbox(place.drive, settle_s=0).take(store, NOW)
+    Inbox(place.drive, settle_s=0).take(store, NOW, 1)
     reasons = [one.reason.reason for one in list_quarantine(place.drive)]
     if reasons:
         return reasons[0]

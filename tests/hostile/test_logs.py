@@ -82,7 +82,7 @@ def test_the_whole_corpus_through_the_log(drive: Drive, spot: Path) -> None:
             for experiment in looker.list_models()[0]:
                 asides = desk.asides(experiment, looker.look(experiment, NOW)[1])
                 desk.put_aside(asides, ["kept"] * len(asides), NOW)
-            Inbox(drive, settle_s=0).take(store, NOW)
+            Inbox(drive, settle_s=0).take(store, NOW, 1)
     finally:
         logger.removeHandler(for_people)
         logger.removeHandler(to_file)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from support.hosts import HostLab
 from support.hosts_work import (
     check_once,
@@ -38,9 +36,6 @@ def test_clocks_that_are_hours_off_do_no_harm(lab: HostLab) -> None:
     assert view.evaluation.started_at < view.training.started_at, "the clocks were right"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="publish.py compares the watcher's clock with times that the file server gave"
-)
 def test_a_clock_that_is_ahead_does_not_take_generations_from_readers(lab: HostLab) -> None:
     """A superseded generation is kept for ten minutes: a reader may just be copying it."""
     lay_out(lab)

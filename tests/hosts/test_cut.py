@@ -21,9 +21,6 @@ from support.hosts_work import (
 )
 
 OVER_A_MOUNT_THAT_HANGS = pytest.mark.parametrize("lab", [HANGING], ids=["hanging"], indirect=True)
-NOT_YET = pytest.mark.xfail(
-    strict=True, reason="the watcher touches the drive in its main process, and hangs with it"
-)
 DOES_NOT_ANSWER = "does not answer"
 TRIED_AGAIN = "it is tried again"
 """what every word of a drive that is ill ends with"""
@@ -37,7 +34,7 @@ def test_before_the_signal(lab: HostLab) -> None:
         until_told(lab.ssrde, "watching")
         with lab.ssrde.cut():
             assert train(lab.wild_west, "e1") == "completed"
-            until_told(lab.ssrde, DOES_NOT_ANSWER)
+            until_told(lab.ssrde, TRIED_AGAIN)
             assert watch.poll() is None
         until_completed(lab, "e1")
         until_told(lab.ssrde, ANSWERS_AGAIN)
@@ -54,7 +51,7 @@ def test_between_submission_and_done_signal(lab: HostLab) -> None:
         train(lab.wild_west, "e1")
         lab.wait_until(lambda: starts(lab) == ["e1 evaluation"], "the evaluation has begun")
         with lab.ssrde.cut():
-            until_told(lab.ssrde, DOES_NOT_ANSWER)
+            until_told(lab.ssrde, TRIED_AGAIN)
         let(lab.ssrde, "go")
         until_completed(lab, "e1")
         end(watch)
@@ -62,9 +59,9 @@ def test_between_submission_and_done_signal(lab: HostLab) -> None:
 
 
 def test_while_publishing(lab: HostLab) -> None:
-    """Cut in the middle of a publication, three times: readers always find a whole database."""
+    """Cut in the middle of a publication, twice: readers always find a whole database."""
     lay_out(lab)
-    names = [f"e{number}" for number in range(3)]
+    names = [f"e{number}" for number in range(2)]
     with lab.ssrde.serving() as watch:
         until_told(lab.ssrde, "watching")
         for number, name in enumerate(names, start=1):
@@ -81,14 +78,13 @@ def test_while_publishing(lab: HostLab) -> None:
 
 
 @OVER_A_MOUNT_THAT_HANGS
-@NOT_YET
 def test_a_server_that_hangs_keeps_nobody_from_ending_the_watcher(lab: HostLab) -> None:
     """Over a mount without ServerAliveInterval a call hangs as long as the server does."""
     lay_out(lab)
     with lab.ssrde.serving() as watch:
         until_told(lab.ssrde, "watching")
         with lab.nas.frozen():
-            until_told(lab.ssrde, DOES_NOT_ANSWER, within_s=20)
+            until_told(lab.ssrde, DOES_NOT_ANSWER, within_s=15)
             end(watch)
         with lab.ssrde.serving("second") as second:
             train(lab.wild_west, "e1")
@@ -98,7 +94,6 @@ def test_a_server_that_hangs_keeps_nobody_from_ending_the_watcher(lab: HostLab) 
 
 
 @OVER_A_MOUNT_THAT_HANGS
-@NOT_YET
 def test_a_server_that_hangs_for_a_while_is_told_and_costs_nothing(lab: HostLab) -> None:
     lay_out(lab)
     (fake_folder(lab) / "e1-evaluation").write_text(f"await {lab.here}/state/go")
@@ -107,7 +102,7 @@ def test_a_server_that_hangs_for_a_while_is_told_and_costs_nothing(lab: HostLab)
         train(lab.wild_west, "e1")
         lab.wait_until(lambda: starts(lab) == ["e1 evaluation"], "the evaluation has begun")
         with lab.nas.frozen():
-            until_told(lab.ssrde, DOES_NOT_ANSWER, within_s=20)
+            until_told(lab.ssrde, DOES_NOT_ANSWER, within_s=15)
         let(lab.ssrde, "go")
         until_completed(lab, "e1", within_s=120)
         until_told(lab.ssrde, ANSWERS_AGAIN)

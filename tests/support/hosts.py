@@ -12,8 +12,8 @@ below `lab.here` on that host, and below `host.own` as the test sees it:
     here/state    HELIOGRAPH_STATE
     here/store    on the file server: the disk (a tmpfs) behind the drive
 
-A guard, a process that waits for the test's process to end in whatever way, ends every process of the lab.
-Mounts are seen by their host only and go with it. The test itself never touches a mount that may hang.
+A guard waits for the test's process to end in whatever way, then ends every process of the lab. Mounts are
+seen by their host only and go with it. The test itself never touches a mount that may hang.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Host:
         self.own = lab.folder / name
         self.options: tuple[str, ...] = ()
         self._started: list[subprocess.Popen[str]] = []
-        for folder in (self.own, self.own / "drive", self.own / "state"):
-            folder.mkdir()
+        (self.own / "drive").mkdir(parents=True)
+        (self.own / "state").mkdir()
         argv = ["unshare", "--net", "--uts", "--mount", "--propagation", "private"]
         argv += ["sh", "-c", files.HOLDER, "sh", name, str(lab.folder)]
         self.holder = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environ())
@@ -212,7 +212,7 @@ class Host:
             self.plug()
 
     def delay(self, milliseconds: float) -> bool:
-        """Let everything take that much longer to get here; tell whether this kernel can do so."""
+        """Let everything get here that much later; tell whether this kernel can do so."""
         netem = ["tc", "qdisc", "replace", "dev", self.port, "root", "netem", "delay", f"{milliseconds}ms"]
         return self.lab.switch.run(*netem, check=False).returncode == 0
 
@@ -283,9 +283,8 @@ class HostLab:
 
     def stop(self) -> None:
         """End everything and remove the folder."""
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            self._guard.wait()
+        if self._guard is not None:
+            self._guard.communicate()
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
         for host in self._hosts:
@@ -311,9 +310,14 @@ class HostLab:
     def full(self) -> Iterator[None]:
         """Let the server's disk be full."""
         filler = self.store / ".filler"
-        free = os.statvfs(self.store)
         with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+            offset, size = 0, _STORE_MB << 20
+            while size >= 4096:
+                try:
+                    os.posix_fallocate(file.fileno(), offset, size)
+                    offset += size
+                except OSError:
+                    size //= 2
         try:
             yield
         finally:
@@ -367,9 +371,7 @@ class HostLab:
         sshd = shutil.which("sshd", path=_PATH)
         assert sshd is not None
         with self.nas.log("sshd").open("w") as file:
-            self._sshd = self.nas.start(
-                "sh", "-c", files.SERVE, sshd, self.folder / "sshd_config", stderr=file
-            )
+            self.nas.start("sh", "-c", files.SERVE, sshd, self.folder / "sshd_config", stderr=file)
         self.wait_until(lambda: "Server listening" in self.nas.log("sshd").read_text(), "sshd listens")
 
 

@@ -50,8 +50,8 @@ def lay_out(
 
 
 def impatient() -> dict[str, str]:
-    """The environment of a watcher that takes over after 12 s of silence, not 30."""
-    return {"LEASE_WAIT_S": "12", "PYTHONPATH": _MODULES}
+    """The environment of a watcher that takes over after 10 s of silence, not 30."""
+    return {"LEASE_WAIT_S": "10", "PYTHONPATH": _MODULES}
 
 
 def clock_off_by(hours: float) -> dict[str, str]:

@@ -42,6 +42,7 @@ def make_hands(drive: Drive, config: WatcherConfig = CONFIG) -> Hands:
         stages=tuple(stage.name for stage in STAGES),
         settle_s=config.detection.settle_s,
         owner=Owner.here(),
+        spool=str(drive.root.with_name("spool")),
     )
     return Hands(setup, STAGES)
 

@@ -84,11 +84,12 @@ class Inbox:
         if os.path.lexists(path):
             self._put_aside(path, reason, now)
 
-    def take(self, store: Store, now: datetime) -> list[Event]:
-        """Apply and journal what waits, as much as `read` reads; return the new ones."""
+    def take(self, store: Store, now: datetime, term: int) -> list[Event]:
+        """Apply and journal what waits, as much as `read` reads, for the lease of that term; return the new
+        ones."""
         events = self.read(now)
         fresh, unusable = apply_each(self.drive, store, events)
-        journal.append(self.drive, store)
+        journal.append(self.drive, store, term)
         for event_id, reason in unusable.items():
             self.put_aside(event_id, reason, now)
         self.remove(event.id for event in events if event.id not in unusable)

@@ -1,6 +1,6 @@
 """The journal: every event in the order in which it was applied, as immutable files on the drive.
 
-    state/events/evaluation/000000000001-000000000014.jsonl      one event a line, numbered 1 to 14
+    state/events/evaluation/000000000001-000000000014.0001.jsonl      one event a line, numbered 1 to 14
 
 The databases are projections of these files. Losing a database costs nothing; a database that an older host
 left behind is brought up to date.
@@ -9,9 +9,7 @@ left behind is brought up to date.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -19,28 +17,11 @@ from heliograph.drive import Drive
 from heliograph.errors import StateError
 from heliograph.files import make_folder, write_atomic
 from heliograph.protocol.events import Event, parse_event
+from heliograph.state.batch_names import Batch, batch_name, batches
 from heliograph.state.databases import DATABASES
 from heliograph.state.store import Store
 
 log = logging.getLogger(__name__)
-_BATCH = re.compile(r"([0-9]{12})-([0-9]{12})\.jsonl")
-
-
-class Batch(Struct, frozen=True, order=True):
-    """One file of the journal."""
-
-    first: int
-    last: int
-    path: Path
-
-
-def batches(drive: Drive, stage: str) -> list[Batch]:
-    """List the files of a stage's journal, in order."""
-    folder = drive.journal / stage
-    if not folder.is_dir():
-        return []
-    matches = [(path, _BATCH.fullmatch(path.name)) for path in folder.iterdir()]
-    return sorted(Batch(int(match[1]), int(match[2]), path) for path, match in matches if match)
 
 
 def read_batch(batch: Batch) -> Iterator[tuple[int, Event]]:
@@ -75,19 +56,21 @@ def pending(store: Store) -> list[Pending]:
     return found
 
 
-def write(drive: Drive, batch: Pending) -> None:
-    """Write one file of the journal. Repeatable: the same numbers hold the same events."""
+def write(drive: Drive, batch: Pending, term: int) -> None:
+    """Write one file of the journal, for the lease of that term. Repeatable: the same numbers hold the same
+    events."""
     folder = drive.journal / batch.stage
     make_folder(folder)
-    write_atomic(folder / f"{batch.first:012d}-{batch.last:012d}.jsonl", batch.content)
+    write_atomic(folder / batch_name(batch.first, batch.last, term), batch.content)
 
 
-def append(drive: Drive, store: Store) -> int:
-    """Write what the journal does not hold yet; return how many events. Repeatable at any point."""
+def append(drive: Drive, store: Store, term: int) -> int:
+    """Write what the journal does not hold yet, for whoever holds the lease of that term; return how many
+    events. Repeatable at any point."""
     written = 0
     while batches_to_write := pending(store):
         for batch in batches_to_write:
-            write(drive, batch)
+            write(drive, batch, term)
             store.mark_journaled(batch.stage, batch.last)
             written += batch.last - batch.first + 1
     return written

@@ -23,6 +23,7 @@ from heliograph.durable import durable
 from heliograph.errors import LeaseHeld
 from heliograph.files import make_folder_once, read_untrusted, remove_file, temporary_name, write_atomic
 from heliograph.names import host_name, iso, parse_iso
+from heliograph.state.batch_names import highest_term
 
 DEAD_AFTER_S = 30.0
 
@@ -35,6 +36,8 @@ class Holder(Struct, frozen=True):
     process_started: int
     beat: int
     at: str
+    term: int = 0
+    """counts the leases of this drive"""
     memory_mb: float | None = None
     slurm_calls_last_hour: int | None = None
 
@@ -85,6 +88,8 @@ class Lease:
     def __init__(self, drive: Drive, owner: Owner | None = None) -> None:
         self.drive = drive
         self.owner = owner or Owner.here()
+        self.term = 0
+        """which lease of the drive this is, once it is taken; what is written under it bears the number"""
         self._beat = 0
 
     def take(
@@ -100,10 +105,14 @@ class Lease:
         2. Somebody has it: is it a process of this host that is gone, or does its counter stand still for
            `wait_s`? Then the folder is renamed away (one winner) and step 1 is tried once more.
         """
+        before = 0
         for _ in range(2):
             if make_folder_once(self.drive.lease):
+                self.term = 1 + max(before, highest_term(self.drive))
                 self.beat(now)
                 return
+            holder = read_holder(self.drive)
+            before = holder.term if holder else 0
             self._break_if_dead(now, wait_s, sleep)
         self._refuse(read_holder(self.drive), now)
 
@@ -141,6 +150,7 @@ class Lease:
             process_started=self.owner.process_started,
             beat=self._beat,
             at=iso(now),
+            term=self.term,
             memory_mb=memory_mb,
             slurm_calls_last_hour=slurm_calls_last_hour,
         )

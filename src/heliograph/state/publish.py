@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import re
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from heliograph.state.store import Store
 log = logging.getLogger(__name__)
 POINTER_SIZE = 512
 KEEP_S = 600.0
+GENERATIONS_A_TERM = 1_000_000
 _READ_TRIES = 5
 _MOST_POINTER = 1 << 16
 
@@ -94,18 +96,44 @@ def make_snapshot(store: Store, stage: str) -> Snapshot:
 
 
 def put_snapshot(
-    drive: Drive, snapshot: Snapshot, *, host: str, now: datetime, keep_s: float = KEEP_S
-) -> None:
-    """Publish a snapshot as the next generation, and drop generations that were superseded long ago."""
+    drive: Drive,
+    snapshot: Snapshot,
+    *,
+    host: str,
+    now: datetime,
+    keep_s: float = KEEP_S,
+    term: int = 0,
+    check: Callable[[], None] = lambda: None,
+) -> Pointer:
+    """Publish a snapshot as the next generation, and drop generations that were superseded long ago.
+
+    Each lease numbers its generations anew, above all those before: who finishes one under an older lease,
+    frozen meanwhile, hits no name of a newer one. `check` raises when the lease is lost: then that is all.
+    """
     stage = snapshot.stage
-    generation = _next_generation(drive, stage)
+    generation = _next_generation(drive, stage, term)
     name = f"{stage}.{generation:06d}.db"
     _copy_file(snapshot.copy, drive.published / name)
+    check()
     pointer = Pointer(generation, name, snapshot.size, snapshot.sha256, iso(now), host)
+    _write_pointer(drive, stage, pointer)
+    check()
+    _copy_file(snapshot.copy, drive.state / f"{stage}.db")
+    _drop_old(drive, stage, generation, keep_s)
+    return pointer
+
+
+def _write_pointer(drive: Drive, stage: str, pointer: Pointer) -> None:
     raw = msgspec.json.format(msgspec.json.encode(pointer), indent=2)
     write_atomic(pointer_path(drive, stage), raw.ljust(POINTER_SIZE - 1) + b"\n")
-    _copy_file(snapshot.copy, drive.state / f"{stage}.db")
-    _drop_old(drive, stage, generation, now, keep_s)
+
+
+def restore_pointer(drive: Drive, stage: str, ours: Pointer) -> None:
+    """Write a pointer again if it names an older generation than ours."""
+    with contextlib.suppress(StateError):  # what cannot be read is replaced with the next generation
+        if read_pointer(drive, stage).generation < ours.generation:
+            log.warning("%s.json named an older generation; it is put right", stage)
+            _write_pointer(drive, stage, ours)
 
 
 class Publisher:
@@ -146,22 +174,23 @@ def _generations(drive: Drive, stage: str) -> dict[int, Path]:
     return found
 
 
-def _next_generation(drive: Drive, stage: str) -> int:
+def _next_generation(drive: Drive, stage: str, term: int) -> int:
     """Return a number that was never used, also when the pointer was lost or is ahead of the files."""
-    known = list(_generations(drive, stage))
+    known = [term * GENERATIONS_A_TERM, *_generations(drive, stage)]
     with contextlib.suppress(StateError, OSError):
         known.append(read_pointer(drive, stage).generation)
-    return max(known, default=0) + 1
+    return max(known) + 1
 
 
-def _drop_old(drive: Drive, stage: str, newest: int, now: datetime, keep_s: float) -> None:
-    """Remove generations that were superseded longer than `keep_s` ago."""
+def _drop_old(drive: Drive, stage: str, newest: int, keep_s: float) -> None:
+    """Remove generations that were superseded longer than `keep_s` ago, by the drive's own times."""
     generations = _generations(drive, stage)
-    for number in sorted(generations):
-        follower = generations.get(number + 1)
-        if number == newest or follower is None:
-            continue
-        if now.timestamp() - follower.stat().st_mtime > keep_s:
+    if newest not in generations:
+        return
+    now = generations[newest].stat().st_mtime
+    numbers = sorted(generations)
+    for number, follower in itertools.pairwise(numbers):
+        if now - generations[follower].stat().st_mtime > keep_s:
             remove_file(generations[number])
 
 

@@ -16,7 +16,7 @@ from heliograph.durable import durable
 from heliograph.errors import StateError
 from heliograph.files import remove_leftovers
 from heliograph.names import host_name
-from heliograph.protocol.events import parse_event
+from heliograph.protocol.events import DECISIONS, parse_event
 from heliograph.state import journal
 from heliograph.state.databases import DATABASES
 from heliograph.state.lease import held
@@ -34,23 +34,27 @@ def rebuild(drive: Drive, state_folder: Path, now: datetime) -> list[str]:
     Returns a sentence for each database. Raises LeaseHeld while a watcher is alive.
     """
     live = live_folder(state_folder, drive)
-    with held(drive, now):
-        told = _rebuild(drive, live, now)
+    with held(drive, now) as lease:
+        told = _rebuild(drive, live, now, lease.term)
         with Store(live) as store:
             Publisher(drive, store, host=host_name()).publish(now)
     return told
 
 
-def _rebuild(drive: Drive, live: Path, now: datetime) -> list[str]:
-    """Do so for whoever holds the lease."""
+def _rebuild(drive: Drive, live: Path, now: datetime, term: int, *, decisions: bool = True) -> list[str]:
+    """Do so for whoever holds the lease of that term.
+
+    Without `decisions`, only what others told is taken over from the old databases: what their watcher
+    decided, another has decided since.
+    """
     aside, new = _free_name(live, now), live.with_name("live.new")
     if new.is_dir():
         with durable("rmtree", new):
             shutil.rmtree(new)
     with Store(new) as store:
         journal.catch_up(drive, store)
-        extra = sum(_carry_over(store, stage, live) for stage in DATABASES)
-        journal.append(drive, store)
+        extra = sum(_carry_over(store, stage, live, decisions) for stage in DATABASES)
+        journal.append(drive, store, term)
         told = [f"{stage}.db: {store.last_event(stage)} events applied" for stage in DATABASES]
     if live.is_dir():
         remove_leftovers(live)
@@ -65,8 +69,8 @@ def _rebuild(drive: Drive, live: Path, now: datetime) -> list[str]:
     return told
 
 
-def open_level(drive: Drive, live: Path, now: datetime) -> Store:
-    """Open the live databases level with the journal, for a watcher that holds the lease.
+def open_level(drive: Drive, live: Path, now: datetime, term: int) -> Store:
+    """Open the live databases level with the journal, for a watcher that holds the lease of that term.
 
     Databases that cannot be read, or that tell another story than the journal (another host went on with this
     drive), are set aside and made anew. Raises StateError when the journal itself is damaged.
@@ -81,7 +85,7 @@ def open_level(drive: Drive, live: Path, now: datetime) -> Store:
         return store
     except StateError as error:
         log.error("the databases are made anew from the journal: %s", error)  # noqa: TRY400 - no fault of ours
-    for line in _rebuild(drive, live, now):
+    for line in _rebuild(drive, live, now, term, decisions=False):
         log.warning("%s", line)
     return Store(live)
 
@@ -93,7 +97,7 @@ def _free_name(live: Path, now: datetime) -> Path:
     return next(path for name in names if not (path := live.with_name(name)).exists())
 
 
-def _carry_over(store: Store, stage: str, old_folder: Path) -> int:
+def _carry_over(store: Store, stage: str, old_folder: Path, decisions: bool) -> int:
     """Apply events that an old database has and the journal lacks; a corrupt one gives what it can."""
     path = old_folder / DATABASES[stage].file_name
     if not path.is_file():
@@ -105,7 +109,8 @@ def _carry_over(store: Store, stage: str, old_folder: Path) -> int:
         return 0
     finally:
         old.close()
-    return len(store.apply([parse_event(line.encode(), path) for line in lines]))
+    events = [parse_event(line.encode(), path) for line in lines]
+    return len(store.apply([one for one in events if decisions or not isinstance(one.body, DECISIONS)]))
 
 
 def contents(store: Store, stage: str) -> dict[str, list[tuple[Any, ...]]]:

@@ -33,12 +33,12 @@ def settle(drive: Drive, state_folder: Path, now: datetime) -> bool:
     if drive.is_network():
         return False
     try:
-        with held(drive, now), Store(live_folder(state_folder, drive)) as store:
+        with held(drive, now) as lease, Store(live_folder(state_folder, drive)) as store:
             journal.catch_up(drive, store)
             inbox = Inbox(drive, settle_s=0.0)
-            while inbox.take(store, now):
+            while inbox.take(store, now, lease.term):
                 pass
-            journal.append(drive, store)
+            journal.append(drive, store, lease.term)
             Publisher(drive, store, host=host_name()).publish(now)
     except LeaseHeld as holder:
         log.debug("the watcher keeps the databases: %s", holder)

@@ -87,8 +87,8 @@ class Guard:
     def hello(self) -> None:
         self._call("hello")
 
-    def take_lease(self, now: datetime, wait_s: float) -> None:
-        self._call("take_lease", now, wait_s)
+    def take_lease(self, now: datetime, wait_s: float) -> int:
+        return int(self._call("take_lease", now, wait_s))
 
     def release_lease(self) -> None:
         self._call("release_lease")

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from datetime import datetime
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ from heliograph.drive import Drive
 from heliograph.durable import durable
 from heliograph.errors import DriveUnavailable
 from heliograph.files import write_atomic
+from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.quarantine import keep_aside
 from heliograph.runner.claims import close_claim, read_claim
 from heliograph.stages.render import parts_of
@@ -25,7 +27,7 @@ from heliograph.state import journal
 from heliograph.state.inbox import MOST_AT_ONCE, Inbox
 from heliograph.state.lease import Lease, Owner
 from heliograph.state.leftovers import remove_leftovers_of_state
-from heliograph.state.publish import put_snapshot
+from heliograph.state.publish import Pointer, put_snapshot, restore_pointer
 from heliograph.watcher.look import Looker
 from heliograph.watcher.orders import Looked, LookOrder, Seen, TellOrder, Told
 
@@ -40,6 +42,8 @@ class HandsSetup(Struct, frozen=True, kw_only=True):
     stages: tuple[str, ...]
     settle_s: float
     owner: Owner
+    spool: str
+    """where events of this host wait that the drive did not take"""
 
 
 class Hands:
@@ -52,18 +56,22 @@ class Hands:
         self.inbox = Inbox(self.drive, setup.settle_s)
         self.looker = Looker(self.drive, stages, setup.settle_s)
         self.lease = Lease(self.drive, setup.owner)
+        self.outbox = Outbox(self.drive, Path(setup.spool))
+        self._pointers: dict[str, Pointer] = {}
+        """what was published under this lease"""
 
     def hello(self) -> None:
         """Return when the drive answers. Raises DriveUnavailable or NotADrive."""
         self._check_drive()
 
-    def take_lease(self, now: datetime, wait_s: float) -> None:
-        """Take the lease, and clear up after those who had it before and died.
+    def take_lease(self, now: datetime, wait_s: float) -> int:
+        """Take the lease, and clear up after those who had it before and died; return its term.
 
         Raises LeaseHeld while somebody alive has it.
         """
         self.lease.take(now, wait_s=wait_s)
         remove_leftovers_of_state(self.drive)
+        return self.lease.term
 
     def release_lease(self) -> None:
         self.lease.release()
@@ -127,6 +135,14 @@ class Hands:
             self.lease.beat(
                 order.now, memory_mb=beat.memory_mb, slurm_calls_last_hour=beat.slurm_calls_last_hour
             )
+            self._now_and_then()
+
+    def _now_and_then(self) -> None:
+        """Bring what jobs of this host could not deliver; put right what a watcher published that was frozen
+        in the middle and thawed after it had lost the lease."""
+        self.outbox.deliver()
+        for stage, pointer in self._pointers.items():
+            restore_pointer(self.drive, stage, pointer)
 
     def _check_drive(self) -> None:
         """An unmounted drive is an empty local folder: nothing is concluded from it or written to it."""
@@ -143,7 +159,8 @@ class Hands:
         self.lease.check()
         told = Told()
         for batch in order.journal:
-            journal.write(self.drive, batch)
+            journal.write(self.drive, batch, self.lease.term)
+        self.lease.check()  # whoever was frozen in the middle goes no further
         for event_id, reason in order.unusable.items():
             self.inbox.put_aside(event_id, reason, order.now)
         self.inbox.remove(order.taken)
@@ -158,8 +175,14 @@ class Hands:
             for name, content in order.scripts.items():
                 write_atomic(self.drive.scripts / name, content, mode=0o755)
             for snapshot in order.snapshots:
-                self.lease.check()
-                put_snapshot(self.drive, snapshot, host=self.lease.owner.host, now=order.now)
+                self._pointers[snapshot.stage] = put_snapshot(
+                    self.drive,
+                    snapshot,
+                    host=self.lease.owner.host,
+                    now=order.now,
+                    term=self.lease.term,
+                    check=self.lease.check,
+                )
                 told.published.append(snapshot.stage)
             told.log_bytes = self._append_log(order.log)
         except OSError as error:

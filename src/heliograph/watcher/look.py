@@ -11,6 +11,7 @@ A look has one of these outcomes, and only the second and the last lead to anyth
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -219,7 +220,7 @@ class Looker:
                 remedy="Write it as docs/schemas describes, whole, by a rename.",
             )
             return self._settled(kind, path, b"", str(reason), now)
-        if isinstance(error, PermissionError):
+        if error.errno == errno.EACCES:  # sshfs says EPERM of every error that it has no word for
             denied = BadSignal(
                 file=path,
                 field="(file)",

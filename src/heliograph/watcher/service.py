@@ -55,10 +55,11 @@ def serve(drive: Drive, *, level: str = "INFO", once: bool = False, until_idle: 
     stop = _StopFlag(bell)
     guard = _make_guard(drive, drive_id, config)
     try:
-        if not _patiently(lambda: guard.take_lease(utc_now(), DEAD_AFTER_S), stop.is_set):
+        term = _patiently(lambda: guard.take_lease(utc_now(), DEAD_AFTER_S), stop.is_set)
+        if term is None:
             return
         try:
-            with open_level(drive, folder / "live", utc_now()) as store:
+            with open_level(drive, folder / "live", utc_now(), term) as store:
                 watcher = _build(drive, guard, store, config, folder, bell, log_file)
                 log.info("watching %s with %s (%.0f MB)", drive.root, watcher.executor_name, resident_mb())
                 if once:
@@ -82,18 +83,18 @@ def _make_guard(drive: Drive, drive_id: str, config: WatcherConfig) -> Guard:
         stages=tuple(stage.name for stage in STAGES),
         settle_s=config.detection.settle_s,
         owner=Owner.here(),
+        spool=str(local_state_folder(config.state_folder) / "spool" / drive_id),
     )
     detection = config.detection
     return Guard(setup, wait_s=detection.answer_within_s, give_up_after_s=detection.give_up_after_s)
 
 
-def _patiently(call: Callable[[], T], should_stop: Callable[[], bool]) -> bool:
-    """Repeat a call until the drive has answered, or until told to stop; tell whether it has."""
+def _patiently(call: Callable[[], T], should_stop: Callable[[], bool]) -> T | None:
+    """Repeat a call until the drive has answered, and return the answer; None when told to stop before."""
     told = False
     while not should_stop():
         try:
-            call()
-            return True
+            return call()
         except DriveBusy:
             continue
         except DriveUnavailable as error:
@@ -101,7 +102,7 @@ def _patiently(call: Callable[[], T], should_stop: Callable[[], bool]) -> bool:
                 log.error("nothing can be done now, it is tried again: %s", error)  # noqa: TRY400 - no fault of ours
             told = True
             time.sleep(0.2)
-    return False
+    return None
 
 
 def _within(seconds: float, call: Callable[[], None]) -> None:

@@ -24,21 +24,21 @@ def test_the_journal_gives_the_same_databases_again(drive: Drive, tmp_path: Path
     with Store(tmp_path / "one") as one, Store(tmp_path / "two") as two:
         for number in range(5):
             one.apply(whole_life(drive, f"e{number}"))
-            journal.append(drive, one)
-        assert journal.append(drive, one) == 0
+            journal.append(drive, one, 1)
+        assert journal.append(drive, one, 1) == 0
         assert journal.catch_up(drive, two) == sum(one.last_event(s) for s in DATABASES)
         assert all_contents(two) == all_contents(one)
         assert journal.catch_up(drive, two) == 0
-        assert journal.append(drive, two) == 0, "what came from the journal does not go there again"
+        assert journal.append(drive, two, 1) == 0, "what came from the journal does not go there again"
 
 
 def test_an_older_database_is_brought_level(drive: Drive, tmp_path: Path) -> None:
     with Store(tmp_path / "old") as old, Store(tmp_path / "new") as new:
         old.apply(whole_life(drive, "e1"))
-        journal.append(drive, old)
+        journal.append(drive, old, 1)
         journal.catch_up(drive, new)
         new.apply(whole_life(drive, "e2"))
-        journal.append(drive, new)
+        journal.append(drive, new, 1)
         journal.catch_up(drive, old)
         assert all_contents(old) == all_contents(new)
 
@@ -49,7 +49,7 @@ def test_two_stories_are_told_apart_and_a_rebuild_joins_them(drive: Drive, tmp_p
     with Store(live) as here, Store(tmp_path / "there") as there:
         here.apply(whole_life(drive, "e1"))
         there.apply(whole_life(drive, "e2"))
-        journal.append(drive, there)
+        journal.append(drive, there, 1)
         with pytest.raises(StateError, match="heliograph db rebuild"):
             journal.catch_up(drive, here)
     told = rebuild.rebuild(drive, state_folder, NOW)
@@ -65,7 +65,7 @@ def test_a_corrupt_database_costs_nothing(drive: Drive, tmp_path: Path) -> None:
     live = live_folder(state_folder, drive)
     with Store(live) as store:
         store.apply(whole_life(drive))
-        journal.append(drive, store)
+        journal.append(drive, store, 1)
         before = all_contents(store)
     path = live / "evaluation.db"
     path.write_bytes(b"garbage" * 1000)
@@ -80,7 +80,7 @@ def test_check_tells_what_differs_from_the_journal(drive: Drive, tmp_path: Path)
     state_folder = tmp_path / "state"
     with Store(live_folder(state_folder, drive)) as store:
         store.apply(whole_life(drive))
-        journal.append(drive, store)
+        journal.append(drive, store, 1)
         store.connection("evaluation").execute("UPDATE evaluation_jobs SET status = 'running'")
     assert rebuild.check(drive, state_folder) == [
         "evaluation.db: table evaluation_jobs differs from the journal"
@@ -90,7 +90,7 @@ def test_check_tells_what_differs_from_the_journal(drive: Drive, tmp_path: Path)
 def test_a_cut_batch_is_told_by_name(drive: Drive, tmp_path: Path) -> None:
     with Store(tmp_path / "one") as one:
         one.apply(whole_life(drive))
-        journal.append(drive, one)
+        journal.append(drive, one, 1)
     batch = journal.batches(drive, "training")[0].path
     batch.write_bytes(b"\n".join(batch.read_bytes().splitlines()[:-1]))
     with Store(tmp_path / "two") as two, pytest.raises(StateError, match=f"{batch.name}.*promises"):
@@ -103,7 +103,7 @@ def test_the_inbox_is_emptied_into_journal_and_databases(drive: Drive, tmp_path:
     for event in told:
         outbox.post(event.body, event.at)
     with Store(tmp_path / "live") as store:
-        assert len(Inbox(drive, settle_s=0).take(store, NOW)) == len(told) == 14
+        assert len(Inbox(drive, settle_s=0).take(store, NOW, 1)) == len(told) == 14
         assert list(drive.inbox.iterdir()) == []
         assert store.row("training", "training_run", experiment="e1")["status"] == "completed"
         assert all(store.not_journaled(stage) == [] for stage in DATABASES)
@@ -122,10 +122,10 @@ def test_a_broken_event_is_put_aside_after_it_has_settled_and_the_rest_goes_on(
     (drive.inbox / ".hidden.tmp").write_text("still being written")
     inbox = Inbox(drive, settle_s=2)
     with Store(tmp_path / "live") as store:
-        assert [e.id for e in inbox.take(store, NOW)] == [good.id]
-        assert inbox.take(store, NOW + timedelta(seconds=1)) == []
+        assert [e.id for e in inbox.take(store, NOW, 1)] == [good.id]
+        assert inbox.take(store, NOW + timedelta(seconds=1), 1) == []
         assert (drive.inbox / name).exists()
-        inbox.take(store, NOW + timedelta(seconds=3))
+        inbox.take(store, NOW + timedelta(seconds=3), 1)
     assert not (drive.inbox / name).exists()
     (kept,) = list_quarantine(drive)
     assert name in kept.reason.path
@@ -150,7 +150,7 @@ def test_what_is_no_plain_file_is_moved_aside_and_the_rest_goes_on(
             path.write_bytes(b" " * (ev.LARGEST_EVENT + 1))
     good = Outbox(drive, tmp_path / "spool").post(whole_life(drive)[0].body)
     with Store(tmp_path / "live") as store:
-        assert [event.id for event in Inbox(drive, settle_s=0).take(store, NOW)] == [good.id]
+        assert [event.id for event in Inbox(drive, settle_s=0).take(store, NOW, 1)] == [good.id]
     assert list(drive.inbox.iterdir()) == []
     (kept,) = drive.quarantine.iterdir()
     assert os.path.lexists(kept / "content")
@@ -177,7 +177,7 @@ def test_an_event_that_no_database_takes_is_put_aside_alone(
     assert what in text
     path.write_text(text.replace(what, instead))
     with Store(tmp_path / "live") as store:
-        assert len(Inbox(drive, settle_s=0).take(store, NOW)) == 2
+        assert len(Inbox(drive, settle_s=0).take(store, NOW, 1)) == 2
         assert len(store.rows("training", "checkpoints", experiment="e1")) == 1
     assert list(drive.inbox.iterdir()) == []
     (kept,) = drive.quarantine.iterdir()
@@ -207,14 +207,14 @@ def test_dying_at_any_step_of_the_intake_loses_and_doubles_nothing(
     with Store(tmp_path / "live") as store:
         durable.install_hook(die)
         try:
-            Inbox(drive, settle_s=0).take(store, NOW)
+            Inbox(drive, settle_s=0).take(store, NOW, 1)
         except Crash:
             pass
         finally:
             durable.install_hook(None)
     with Store(tmp_path / "live") as store, Store(tmp_path / "fresh") as fresh:
         journal.catch_up(drive, store)
-        Inbox(drive, settle_s=0).take(store, NOW)
+        Inbox(drive, settle_s=0).take(store, NOW, 1)
         assert list(drive.inbox.glob("[0-9]*")) == []
         assert sum(store.last_event(stage) for stage in DATABASES) == 14
         journal.catch_up(drive, fresh)

@@ -49,6 +49,7 @@ def setup_of(drive: Drive) -> HandsSetup:
         stages=("evaluation", "analysis"),
         settle_s=0.0,
         owner=Owner.here(),
+        spool=str(drive.root.with_name("spool")),
     )
 
 

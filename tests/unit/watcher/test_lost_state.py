@@ -8,6 +8,7 @@ import pytest
 
 from heliograph.drive import Drive
 from heliograph.protocol import signals
+from heliograph.protocol.events import JobStarted, parse_event
 from heliograph.state import journal, rebuild
 from heliograph.state.rebuild import open_level
 from heliograph.state.settle import live_folder
@@ -72,6 +73,27 @@ def test_a_job_that_runs_is_found_again_by_its_claim(
     assert len(starts(fake)) == 2
 
 
+def test_a_job_that_tells_of_itself_before_it_is_queued_again_is_followed(
+    drive: Drive, state: Path, fake: Path, python: Path
+) -> None:
+    """Where the databases are lost, the events of a running job may come first."""
+    publish_training(drive, "e1")
+    with watching(drive, state, python) as watcher:
+        tick_until(watcher, lambda: statuses(watcher, "evaluation") == ["queued"])
+        row = watcher.store.rows("evaluation", "jobs")[0]
+        queued = watcher.store.connection("evaluation").execute(
+            "SELECT json FROM events WHERE kind = 'attempt.queued'"
+        )
+        event = parse_event(queued.fetchone()[0].encode(), "the journal")
+    about = {"experiment": "e1", "stage": "evaluation", "token": row["token"]}
+    with Store(state / "other") as store:
+        store.record(JobStarted(**about, job_id="local-1", hostname="n1"), NOW)
+        store.apply([event])
+        (job,) = store.rows("evaluation", "jobs")
+    assert (job["status"], job["slurm_job_id"], job["executor"]) == ("running", "local-1", "local")
+    assert job["resources"] == row["resources"]
+
+
 def test_old_content_that_shows_up_again_is_no_new_work(
     drive: Drive, state: Path, fake: Path, python: Path
 ) -> None:
@@ -110,8 +132,8 @@ def test_databases_that_tell_another_story_are_made_anew_by_themselves(drive: Dr
     with Store(live) as here, Store(state / "there") as there:
         here.apply(whole_life(drive, "e1"))
         there.apply(whole_life(drive, "e2"))
-        journal.append(drive, there)
-    with open_level(drive, live, NOW) as store:
+        journal.append(drive, there, 1)
+    with open_level(drive, live, NOW, 2) as store:
         runs = store.rows("training", "training_runs")
     assert {run["experiment_name"] for run in runs} == {"e1", "e2"}
     assert [path.name for path in live.parent.glob("live.*")] == ["live.20260131T090500Z"]
@@ -122,9 +144,9 @@ def test_a_database_that_is_no_database_is_made_anew_by_itself(drive: Drive, sta
     live = live_folder(state, drive)
     with Store(live) as store:
         store.apply(whole_life(drive, "e1"))
-        journal.append(drive, store)
+        journal.append(drive, store, 1)
     (live / "evaluation.db").write_bytes(b"no database at all" * 100)
     for suffix in ("-wal", "-shm"):
         (live / f"evaluation.db{suffix}").unlink(missing_ok=True)
-    with open_level(drive, live, NOW) as store:
+    with open_level(drive, live, NOW, 2) as store:
         assert len(store.rows("evaluation", "jobs")) == 1

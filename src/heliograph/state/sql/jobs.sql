@@ -1,12 +1,16 @@
 -- The same for every stage that runs as a job; {jobs} is evaluation_jobs or analysis_jobs.
 
 -- name: queue_attempt
--- The intent: one row an attempt, before anything is submitted.
+-- The intent: one row an attempt, before anything is submitted. Where the databases were lost, its job may have
+-- told of itself before, and stands there as one that nobody queued.
 INSERT INTO {jobs} (experiment_name, {parent}, status, attempt, token, signal_sha256, queued_at, not_before,
     executor, resources, metadata)
 VALUES (:experiment, :parent_id, 'queued', :attempt, :token, :signal_sha256, :at, :not_before, :executor,
     :resources, :metadata)
-ON CONFLICT (token) DO NOTHING;
+ON CONFLICT (token) DO UPDATE SET attempt = excluded.attempt, signal_sha256 = excluded.signal_sha256,
+    executor = excluded.executor, resources = excluded.resources, metadata = excluded.metadata,
+    {parent} = excluded.{parent}
+WHERE {jobs}.executor = 'by hand';
 
 -- name: followed
 -- An attempt that waited for the next one waits no longer: there it is.
