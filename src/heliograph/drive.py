@@ -150,8 +150,12 @@ class Drive:
     def lease(self) -> Path:
         return self.locks / "watcher"
 
+    @property
+    def claims(self) -> Path:
+        return self.locks / "claims"
+
     def claim(self, token: str) -> Path:
-        return self.locks / "claims" / check_name(token, field="token")
+        return self.claims / check_name(token, field="token")
 
     @property
     def scripts(self) -> Path:
@@ -194,7 +198,7 @@ class Drive:
             self.evaluation,
             *(self.analysis / name for name in ("_targets", "figures", "tables", "reports", "R")),
             *(self.inbox, self.journal, self.published, self.quarantine, self.scripts),
-            *(self.locks, self.locks / "claims", self.mlflow_artifacts),
+            *(self.locks, self.claims, self.mlflow_artifacts),
             *(self.stage_logs(name) for name in ("training", "evaluation", "analysis")),
         ]
 

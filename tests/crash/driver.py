@@ -2,7 +2,7 @@
 
 python -m crash.driver SEGMENT MOMENT FOLDER         prints one JSON object
 
-or, in place of a segment, `job` or `worker`: then the first job of the pipeline dies.
+or, in place of a segment, `job` or `worker`: then the first job of the pipeline dies; or `slurm`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,34 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from crash import invariants
-from crash.dying import Where, in_child
+from crash.dying import Noting, Where, in_child
 from crash.nursery import serve
 from crash.segments import SEGMENTS, Segment
-from crash.worlds import World
-from heliograph.config import Resources, StageSettings
+from crash.worlds import CONFIGURATION, World
+from heliograph.config import Resources, SlurmSettings, StageSettings
 from heliograph.drive import Drive
+from heliograph.durable import install_hook
 from heliograph.stages.builtin import STAGES
 from heliograph.stages.render import ScriptValues, build_script
+from support.drives import NOW, publish_training
 
-JOBS = ("job", "worker")
+AROUND = 7  # steps before and after the submission
+ON_SLURM = msgspec.structs.replace(
+    CONFIGURATION,
+    executor="slurm",
+    slurm=SlurmSettings(poll_every_s=0.3, settle_s=2.0, command_timeout_s=30),
+    stages={
+        name: StageSettings(resources=Resources(time="00:05:00", mem="100M", cpus_per_task=1))
+        for name in ("evaluation", "analysis")
+    },
+)
 SEED = 20260131
 TWICE = 0.12  # of the steps are died at a second time, by whoever takes over
 
@@ -85,6 +99,45 @@ class Driver:
         """Have a watcher work until nothing is left to do, and then another one start."""
         for _ in range(2):
             in_child(lambda: _until_idle(self.world), self.world.log)
+
+
+class SlurmDriver(Driver):
+    """The watcher dies at the steps around its submission to the Slurm that SLURM_CONF names."""
+
+    def __init__(self, _: str, moment: str, folder: Path) -> None:
+        super().__init__("first", moment, folder)
+        self.segment = msgspec.structs.replace(self.segment, each=self._train_anew)
+        self.world.config = ON_SLURM
+        self.trainings = 0
+        self.steps: list[int] = []
+
+    def prepare(self) -> None:
+        super().prepare()
+        kinds = self.kinds_of_steps()
+        middle = kinds.index("submit")
+        self.steps = list(range(middle - AROUND, middle + AROUND + 1))
+
+    def _train_anew(self, world: World) -> None:
+        """Slurm remembers the jobs of the world before: let the next ones have other names."""
+        self.trainings += 1
+        publish_training(world.drive, "e1", timestamp=NOW + timedelta(minutes=self.trainings))
+
+    def kinds_of_steps(self) -> list[str]:
+        """Go through the segment once more and return what kind each of its steps is."""
+        self.world.restore(self.kept)
+        self.segment.each(self.world)
+        noted = self.world.root / "kinds"
+
+        def act() -> None:
+            install_hook(Noting(noted))
+            self.segment.act(self.world)
+
+        in_child(act, self.world.log)
+        self._go_on()
+        return [line.split()[0] for line in noted.read_text().splitlines()]
+
+    def die_at(self, number: int) -> tuple[str | None, list[str]]:
+        return super().die_at(self.steps[number]) if number < len(self.steps) else (None, [])
 
 
 class JobDriver(Driver):
@@ -158,7 +211,8 @@ def main(name: str, moment: str, folder: Path) -> None:
 
 
 def _die_everywhere(name: str, moment: str, folder: Path) -> None:
-    driver = (JobDriver if name in JOBS else Driver)(name, moment, folder)
+    kinds = {"job": JobDriver, "worker": JobDriver, "slurm": SlurmDriver}
+    driver = kinds.get(name, Driver)(name, moment, folder)
     driver.prepare()
     began = time.monotonic()
     steps, problems = [], []

@@ -52,6 +52,27 @@ class Deadly:
         self._count += 1
 
 
+def hook_for(text: str, reached: Path) -> Hook:
+    """Return the hook for `after step 3`, `before commit 0` or `count`: nothing dies then, and each step is
+    noted. What is reached stands in the file."""
+    if text == "count":
+        return Noting(reached)
+    moment, kind, number = text.split()
+    return Deadly(Where(moment, int(number), None if kind == "step" else kind), reached.write_text)
+
+
+class Noting:
+    """The hook that notes every step in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(self, moment: str, kind: str, what: str) -> None:
+        if moment == "before":
+            with self._file.open("a") as file:
+                file.write(f"{kind} {what}\n")
+
+
 class Watchful:
     """The hook that looks whether all is well, before and after every step."""
 

@@ -8,11 +8,14 @@ import tempfile
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from crash.worlds import World
 from heliograph.errors import NotPublished
+from heliograph.executors.local import LocalExecutor
 from heliograph.protocol.quarantine import list_quarantine
 from heliograph.protocol.signals import ANALYSIS_COMPLETE, EVAL_COMPLETE, read_signal
+from heliograph.stages.builtin import STAGES
 from heliograph.state import journal, rebuild
 from heliograph.state.databases import DATABASES, open_snapshot
 from heliograph.state.publish import fetch_snapshot, pointer_path
@@ -27,18 +30,24 @@ JOBS = {stage: database.jobs for stage, database in DATABASES.items() if databas
 def outcome(world: World) -> dict[str, object]:
     """Return what became of everything, without ids and times: what no death may change."""
     with Store(live_folder(world.state, world.drive)) as store:
-        attempts = [
-            (stage, row["experiment_name"], row["signal_sha256"], row["attempt"], row["status"])
-            for stage in JOBS
-            for row in store.rows(stage, "jobs")
-        ]
+        attempts = [one for stage in JOBS for one in _attempts(stage, store.rows(stage, "jobs")[::-1])]
         trainings = [(r["experiment_name"], r["status"]) for r in store.rows("training", "training_runs")]
+    root = f"{world.drive.root}/"
     return {
         "attempts": sorted(attempts),
         "trainings": sorted(trainings),
         "starts": sorted(Counter(tuple(line.split()[:2]) for line in starts(world.fake)).items()),
-        "quarantine": sorted((kept.reason.path, kept.reason.sha256) for kept in list_quarantine(world.drive)),
+        "quarantine": sorted(kept.reason.path.removeprefix(root) for kept in list_quarantine(world.drive)),
     }
+
+
+def _attempts(stage: str, rows: list[dict[str, Any]]) -> list[tuple[object, ...]]:
+    """Return the attempts at a stage; contents of triggers as numbers, for some of them name a job's id."""
+    contents = list(dict.fromkeys(row["signal_sha256"] for row in rows))
+    return [
+        (stage, row["experiment_name"], contents.index(row["signal_sha256"]), row["attempt"], row["status"])
+        for row in rows
+    ]
 
 
 def wrong_now(world: World) -> list[str]:
@@ -118,7 +127,21 @@ def wrong_at_the_end(world: World, seen: dict[str, str], expected: dict[str, obj
         f"{token} was {old} and is {now.get(token)}" for token, old in seen.items() if now.get(token) != old
     ]
     problems += [f"{key}: {got[key]}, not {expected[key]}" for key in expected if got[key] != expected[key]]
-    return problems + _wrong_at_any_end(world)
+    return problems + _submitted_twice(world) + _wrong_at_any_end(world)
+
+
+def _submitted_twice(world: World) -> list[str]:
+    """Each attempt was handed in once. (A second job would leave quietly; but it is to be none.)"""
+    if world.config.executor != "local":
+        return []
+    with Store(live_folder(world.state, world.drive)) as store:
+        names = [
+            stage.job_name(row["experiment_name"], row["token"])
+            for stage in STAGES
+            for row in store.rows(stage.database, "jobs")
+        ]
+    found = LocalExecutor(world.state / world.drive.read_id() / "local", slots=1).find(names)
+    return [f"{name} was submitted {len(jobs)} times" for name, jobs in found.items() if len(jobs) > 1]
 
 
 def _wrong_at_any_end(world: World) -> list[str]:

@@ -72,6 +72,7 @@ def _be_child(connection: socket.socket, run: Callable[[str, list[str]], int]) -
         os.environ.clear()
         os.environ.update(asked["env"])
         os.chdir(asked["cwd"])
+        sys.argv[1:] = asked["argv"]
         code = run(asked["kind"], asked["argv"])
         sys.stdout.flush()
         sys.stderr.flush()
@@ -81,4 +82,6 @@ def _be_child(connection: socket.socket, run: Callable[[str, list[str]], int]) -
 
 
 if __name__ == "__main__":
+    if sys.argv[2:] == ["serve"]:
+        serve(sys.argv[1])
     sys.exit(be_client(sys.argv[1], sys.argv[2], sys.argv[3:]))

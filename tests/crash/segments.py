@@ -19,7 +19,6 @@ from heliograph.state.store import Store
 from support.drives import NOW, publish_training
 
 Act = Callable[[World], object]
-EVALUATION = {"experiment": "e1", "stage": "evaluation"}
 
 
 class Segment(Struct, frozen=True):
@@ -40,13 +39,13 @@ def _new(world: World) -> None:
     world.hold()
 
 
-def _until_submitted(stage: str, times: int = 1) -> Act:
-    """Watch until that many attempts are handed in, and some passes more: settle, write down, publish."""
+def _until_submitted(stage: str, times: int = 1, more: int = 0) -> Act:
+    """Watch until that many attempts are handed in, and some passes more."""
 
     def act(world: World) -> None:
         with world.watched() as passes:
             passes.until(lambda: passes.submitted(stage) == times, most=30)
-            for _ in range(3):
+            for _ in range(more):
                 passes.tick()
 
     return act
@@ -68,10 +67,10 @@ def _until_over_or_let_go(world: World) -> None:
 
 
 def _ended(instruction: str | None = None) -> Act:
-    """Let the job that waits run to its end, as instructed; the next ones wait again."""
+    """Let the job that waits run to its end, as instructed (an analysis); the next ones wait again."""
 
     def before(world: World) -> None:
-        asked = world.fake / "e1-evaluation"
+        asked = world.fake / "e1-analysis"
         if instruction:
             asked.write_text(instruction)
         world.let_go()
@@ -93,12 +92,12 @@ def _trained_again(world: World) -> None:
 def _retry_requested(world: World) -> None:
     _ended("fail 3")(world)
     in_child(lambda: _until_idle(world), world.log)
-    world.post(ev.RetryRequested(**EVALUATION))
+    world.post(ev.RetryRequested(experiment="e1", stage="analysis"))
 
 
 def _cancel_requested(world: World) -> None:
     in_child(lambda: _until_submitted("evaluation")(world), world.log)
-    world.post(ev.CancelRequested(**EVALUATION))
+    world.post(ev.CancelRequested(experiment="e1", stage="evaluation"))
 
 
 def _submitted_unrecorded(world: World) -> None:
@@ -134,13 +133,14 @@ def _rebuild(world: World) -> None:
 
 SEGMENTS = {
     "publish": Segment(_publish, before=World.make, on=_publish),
-    "first": Segment(_until_submitted("evaluation"), before=_new),
+    # with some passes more, in which the broken signal settles and is put aside
+    "first": Segment(_until_submitted("evaluation", more=3), before=_new),
     "doubt": Segment(_until_submitted("evaluation"), before=_new, each=_submitted_unrecorded),
     "evaluated": Segment(_until_submitted("analysis"), after="first", before=_ended()),
     "analysed": Segment(_until_idle, after="evaluated", before=_ended()),
     "again": Segment(_until_submitted("evaluation", 2), after="analysed", before=_trained_again),
-    "failed": Segment(_until_submitted("evaluation", 2), after="first", before=_ended("fail 1")),
-    "retry": Segment(_until_submitted("evaluation", 2), after="first", before=_retry_requested),
+    "failed": Segment(_until_submitted("analysis", 2), after="evaluated", before=_ended("fail 1")),
+    "retry": Segment(_until_submitted("analysis", 2), after="evaluated", before=_retry_requested),
     "cancel": Segment(_until_over_or_let_go, before=_new, each=_cancel_requested, on=_until_over_or_let_go),
     "settle": Segment(_settle, after="evaluated", before=_ended()),
     "rebuild": Segment(_rebuild, after="analysed", before=_not_journaled),

@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 
 from crash.segments import SEGMENTS
+from support.slurm_lab import SlurmLab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FILES = {"fsync", "rename"}
-WATCHER = FILES | {"commit", "backup", "rmtree", "rmdir", "unlink"}
+WATCHER = FILES | {"commit", "backup", "rmdir", "unlink"}
 KINDS = {
     # what each segment must have died at, at the least
     "publish": FILES,
@@ -39,7 +40,14 @@ KINDS = {
     "rebuild": WATCHER | {"migrate"},
     "job": FILES | {"mkdir"},
     "worker": FILES,
+    "slurm": FILES | {"commit", "submit"},
 }
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[SlurmLab]:
+    with SlurmLab() as started:
+        yield started
 
 
 @pytest.fixture
@@ -74,3 +82,12 @@ def test_dying_at_every_step_loses_and_doubles_nothing(name: str, folder: Path) 
     assert before["problems"] + after["problems"] == []
     for found in (before, after):
         assert {step.split()[0] for step in found["steps"]} >= KINDS[name]
+
+
+@pytest.mark.slurm
+def test_dying_around_a_submission_to_slurm_leaves_one_job(
+    lab: SlurmLab, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in lab.environ.items():
+        monkeypatch.setenv(name, value)
+    test_dying_at_every_step_loses_and_doubles_nothing("slurm", folder)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+import heliograph
 from heliograph.config import WatcherConfig
 from heliograph.drive import Drive
 from heliograph.errors import LeaseHeld
@@ -28,6 +29,7 @@ CONFIGURATION = msgspec.structs.replace(CONFIG, publish_every_s=1.0)
 MOST_PASSES = 3000
 
 _STUB = """#!/bin/bash
+[ "$1" = -m ] || exec '{python}' "$@"  # what is no job: the hands and supervisors of a watcher
 kind=worker module=support.fake_worker
 for word in "$@"; do
     case "$word" in
@@ -39,7 +41,7 @@ export FAKE_WORKER='{fake}'
 while [ $kind = job ] && [ -e '{fake}/hold' ]; do sleep 0.02; done
 if mv "{fake}/die-$kind" "{fake}/died-$kind" 2>/dev/null; then
     [ $kind = job ] && shift 2
-    export PYTHONPATH='{tests}'
+    export PYTHONPATH='{source}:{tests}'
     exec '{python}' '{launcher}' "$(cat "{fake}/died-$kind")" '{fake}/reached' $module "$@"
 fi
 exec '{python}' -I -S '{nursery}' '{socket}' $kind "$@"
@@ -75,6 +77,7 @@ class World:
             "nursery": here / "nursery.py",
             "launcher": here / "launch.py",
             "tests": here.parent,
+            "source": Path(heliograph.__file__).parents[1],
             "socket": self.root.parent / "nursery",
         }
         self.python.parent.mkdir(parents=True)
@@ -147,7 +150,7 @@ class Passes:
 
     def until_idle(self) -> None:
         self.tick()
-        self.until(lambda: self.watcher.is_idle(self.now))
+        self.until(self.watcher.is_idle)
 
     def rows(self, stage: str) -> list[dict[str, object]]:
         """Return every attempt at a stage, in order."""

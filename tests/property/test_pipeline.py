@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from heliograph.executors.base import JobState
 from heliograph.protocol import events as ev
 from property.stage_play import STAGES, Play
+from support.played import PlayedJob
 
 experiments = st.sampled_from(["a", "b"])
 moments = st.sampled_from([0.1, 1.0, 3.0])
@@ -29,15 +30,14 @@ class Pipeline(RuleBasedStateMachine):
 
     play: Play
 
-    @initialize(both=st.booleans(), passes=st.integers(0, 3), data=st.data())
-    def begin(self, both: bool, passes: int, data: st.DataObject) -> None:
+    @initialize(both=st.booleans(), trouble=st.none() | troubles)
+    def begin(self, both: bool, trouble: str | None) -> None:
         self.play = Play()
         for experiment in ("a", "b")[: 1 + both]:
             self.play.publish(experiment, anew=True)
-        if data.draw(rarely, label="the first submission goes wrong"):
-            self.play.executor.next_submissions.append(data.draw(troubles))
-        for _ in range(passes):
-            self.play.tick(1)
+        if trouble:
+            self.play.executor.next_submissions.append(trouble)
+        self.play.ticks(3)
 
     def teardown(self) -> None:
         if not hasattr(self, "play"):
@@ -53,19 +53,18 @@ class Pipeline(RuleBasedStateMachine):
 
     @rule(seconds=moments, times=st.integers(1, 4))
     def passes(self, seconds: float, times: int) -> None:
-        for _ in range(times):
-            self.play.tick(seconds)
+        self.play.ticks(times, seconds)
 
     @rule(seconds=jumps, times=st.integers(1, 2))
     def the_clock_jumps(self, seconds: float, times: int) -> None:
-        for _ in range(times):
-            self.play.tick(seconds)
+        self.play.ticks(times, seconds)
 
-    @rule(seconds=moments, step=st.integers(0, 40))
-    def the_watcher_dies(self, seconds: float, step: int) -> None:
+    @rule(seconds=moments, step=st.integers(0, 40), then=st.integers(0, 3))
+    def the_watcher_dies(self, seconds: float, step: int, then: int) -> None:
         self.play.die_in_tick(seconds, step)
+        self.play.ticks(then)
 
-    @rule(then_another_tries=st.booleans())
+    @rule(then_another_tries=rarely)
     def the_watcher_is_restarted(self, then_another_tries: bool) -> None:
         self.play.restart_watcher()
         self.play.check_rebuild()
@@ -75,36 +74,42 @@ class Pipeline(RuleBasedStateMachine):
     # jobs
 
     @precondition(lambda self: self.play.jobs_in(JobState.PENDING))
-    @rule(data=st.data(), late=rarely)
-    def a_job_starts(self, data: st.DataObject, late: bool) -> None:
-        job = data.draw(st.sampled_from(self.play.jobs_in(JobState.PENDING)), label="job")
-        self.play.start_job(job, late=late)
+    @rule(data=st.data(), late=rarely, then=st.integers(0, 2))
+    def a_job_starts(self, data: st.DataObject, late: bool, then: int) -> None:
+        self.play.start_job(_one_of(data, self.play.jobs_in(JobState.PENDING)), late=late)
+        self.play.ticks(then)
 
     @precondition(lambda self: self.play.runs)
-    @rule(data=st.data(), exit_code=exit_codes, late=rarely)
-    def a_job_ends(self, data: st.DataObject, exit_code: int, late: bool) -> None:
-        run = self.play.runs[data.draw(st.sampled_from(sorted(self.play.runs)), label="job")]
+    @rule(data=st.data(), exit_code=exit_codes, late=rarely, then=st.integers(0, 3))
+    def a_job_ends(self, data: st.DataObject, exit_code: int, late: bool, then: int) -> None:
+        run = self.play.runs[_one_of(data, [run.job for run in self.play.runs.values()]).id]
         self.play.end_job(run, exit_code, late=late)
+        self.play.ticks(then)
 
     @precondition(lambda self: self.play.open_jobs())
     @rule(data=st.data(), exit_code=exit_codes)
     def a_job_goes_its_way(self, data: st.DataObject, exit_code: int) -> None:
         """It starts and ends while nobody looks, and then somebody does."""
-        job = data.draw(st.sampled_from(self.play.open_jobs()), label="job")
+        job = _one_of(data, self.play.open_jobs())
         if job.state is JobState.PENDING:
             self.play.start_job(job, late=False)
         if job.id in self.play.runs:
             self.play.end_job(self.play.runs[job.id], exit_code, late=False)
-        for _ in range(4):
-            self.play.tick(1)
+        self.play.ticks(4)
 
     @precondition(lambda self: self.play.open_jobs())
-    @rule(data=st.data(), state=ends_from_outside, reuse_id=st.booleans())
+    @rule(data=st.data(), state=ends_from_outside, reuse_id=st.booleans(), then=st.integers(0, 3))
     def a_job_is_ended_from_outside(
-        self, data: st.DataObject, state: JobState | None, reuse_id: bool
+        self, data: st.DataObject, state: JobState | None, reuse_id: bool, then: int
     ) -> None:
-        job = data.draw(st.sampled_from(self.play.open_jobs()), label="job")
-        self.play.lose_job(job, state, reuse_id=reuse_id)
+        self.play.lose_job(_one_of(data, self.play.open_jobs()), state, reuse_id=reuse_id)
+        self.play.ticks(then)
+
+    @precondition(lambda self: self.play.runs)
+    @rule(data=st.data())
+    def somebody_submits_a_script_again_by_hand(self, data: st.DataObject) -> None:
+        """While its job works. (Of one that only waits: see test_twins.)"""
+        self.play.executor.take_again(_one_of(data, [run.job for run in self.play.runs.values()]))
 
     @rule(what=troubles, and_polls=st.booleans())
     def the_scheduler_has_trouble(self, what: str, and_polls: bool) -> None:
@@ -118,11 +123,11 @@ class Pipeline(RuleBasedStateMachine):
 
     # signals and events
 
-    @rule(experiment=experiments, anew=st.booleans(), touched=st.booleans())
-    def a_signal_is_published(self, experiment: str, anew: bool, touched: bool) -> None:
+    @rule(experiment=experiments, anew=st.booleans(), then=st.integers(0, 3))
+    def a_signal_is_published(self, experiment: str, anew: bool, then: int) -> None:
         self.play.publish(experiment, anew=anew)
-        if touched:
-            os.utime(self.play.signal_path(experiment))
+        os.utime(self.play.signal_path(experiment))
+        self.play.ticks(then)
 
     @precondition(lambda self: self.play.contents)
     @rule(data=st.data(), length=st.sampled_from([0, 1, 40]))
@@ -157,6 +162,12 @@ class Pipeline(RuleBasedStateMachine):
         if hasattr(self, "play"):
             self.play.check_finals()
             self.play.check_snapshots()
+
+
+def _one_of(data: st.DataObject, jobs: list[PlayedJob]) -> PlayedJob:
+    """Draw a job, by its id: that can be read in the story."""
+    by_id = {job.id: job for job in jobs}
+    return by_id[data.draw(st.sampled_from(list(by_id)), label="job")]
 
 
 TestPipeline = pytest.mark.slow(Pipeline.TestCase)

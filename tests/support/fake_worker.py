@@ -81,6 +81,8 @@ class Worker:
             return int(more[0])
         if word == "slow":
             time.sleep(float(more[0]))
+        if word == "eat":  # so many MB
+            bytearray(int(more[0]) << 20)
         while word == "await" and not Path(more[0]).exists():
             time.sleep(0.05)
         if word == "chatter":

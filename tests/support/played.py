@@ -7,7 +7,7 @@ machine of `tests/property` jobs start, end, get lost and their ids reused as th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -32,8 +32,8 @@ class PlayedJob(Struct):
     signal: int | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    is_hidden: bool = False
-    """it was handed in, and does not show yet"""
+    shows_at: datetime | None = None
+    """it was handed in, and does not show until then"""
 
     def report(self) -> JobReport:
         return JobReport(
@@ -91,7 +91,9 @@ class PlayedExecutor:
         if what in ("transient", "hold"):
             raise SubmissionRefused(executor=self.name, reason=f"played: {what}", failure_class=what)
         self._last_id += 1
-        job = PlayedJob(f"local-{self._last_id}", job_name, text, self._clock(), is_hidden=what == "late")
+        job = PlayedJob(f"local-{self._last_id}", job_name, text, self._clock())
+        if what == "late":
+            job.shows_at = self._clock() + timedelta(seconds=self.settle_s / 2)
         if what != "lost":
             self.jobs.append(job)
             if self._player:
@@ -102,8 +104,11 @@ class PlayedExecutor:
 
     def find(self, names: Collection[str]) -> dict[str, list[JobReport]]:
         """Look names up among all jobs that are not forgotten."""
-        listed = self._listed()
-        return {check_job_name(name): [job.report() for job in listed if job.name == name] for name in names}
+        found: dict[str, list[JobReport]] = {name: [] for name in names}
+        for job in self._listed():
+            if job.name in found:
+                found[job.name].append(job.report())
+        return found
 
     def poll(self, jobs: Mapping[str, str]) -> dict[str, JobReport]:
         """Tell of these jobs what is known."""
@@ -121,7 +126,10 @@ class PlayedExecutor:
     def _listed(self) -> list[PlayedJob]:
         if self.is_silent:
             raise PollFailed(executor=self.name, reason="played: no answer")
-        shown = [job for job in self.jobs if not job.is_hidden]
+        now = self._clock()
+        shown = [job for job in self.jobs if job.shows_at is None or job.shows_at <= now]
+        for job in shown:
+            job.shows_at = None
         if self._player:
             for job in shown:
                 self._player.look(job)
@@ -129,8 +137,13 @@ class PlayedExecutor:
 
     # what is played
 
+    def take_again(self, job: PlayedJob) -> None:
+        """Take a job's script a second time, under the same name."""
+        self._last_id += 1
+        self.jobs.append(PlayedJob(f"local-{self._last_id}", job.name, job.script, self._clock()))
+
     def start(self, job: PlayedJob) -> None:
-        job.state, job.reason, job.started_at, job.is_hidden = JobState.RUNNING, None, self._clock(), False
+        job.state, job.reason, job.started_at, job.shows_at = JobState.RUNNING, None, self._clock(), None
 
     def end(
         self,

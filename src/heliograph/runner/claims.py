@@ -1,6 +1,6 @@
 """Who does an attempt's work, however often it was submitted, started again, or torn apart.
 
-    state/locks/claims/TOKEN/   job_id       the job that may run; of a job array, the array's
+    state/locks/claims/TOKEN/   job_id       the job that may run; of a job array, the array's; or nobody
                                 restart-N/   it was started again, for the N-th time (array: PART.restart-N)
                                 ended-N/     array: the N-th part that ended; the file `part` says which
 
@@ -23,6 +23,8 @@ _RESTART = re.compile(r"(?:(?P<part>.+)\.)?restart-(?P<count>[0-9]{1,9})")
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST = 1 << 12
+NOBODY = "nobody"
+"""whose an attempt is that no job may begin any more"""
 
 
 def read_claim(drive: Drive, token: str) -> str | None:
@@ -32,6 +34,15 @@ def read_claim(drive: Drive, token: str) -> str | None:
     except OSError:
         return None
     return text if _JOB_ID.fullmatch(text) else None
+
+
+def close_claim(drive: Drive, token: str) -> None:
+    """Let no job claim an attempt any more, unless one has. Raises OSError where that cannot be told.
+
+    An attempt is concluded, and a job of its name may still wait: submitted twice, or again by hand. It must
+    not begin while the next attempt works.
+    """
+    take_once(drive.claim(token), "job_id", NOBODY)
 
 
 class Claim:

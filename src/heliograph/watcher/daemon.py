@@ -113,6 +113,8 @@ class Watcher:
         """experiments with a folder and no training signal yet: their training may be running"""
         self._last = Seen()
         self._looked_at = 0.0
+        self._closed: set[str] = set()
+        """ended attempts that no job can begin any more"""
         self._told_of: dict[str, str] = {}
         """experiments that cannot be looked at, and why: said once"""
         self._due = _Due()
@@ -139,7 +141,8 @@ class Watcher:
         try:
             self._check_mount()
             self.teller.finish(now)
-            seen = self.hands.look(self._order(attempts, now))
+            order = self._order(attempts, now)
+            seen = self.hands.look(order)
         except LeaseHeld:
             raise
         except (DriveError, OSError):
@@ -147,6 +150,7 @@ class Watcher:
                 self._act(action, now)
             raise
         self._last, self._looked_at = seen, time.monotonic()
+        self._closed.update(order.to_close)
         asides = self._take_in(seen, now)
         self._decide(seen, now)
         changed = before != self.store.changes
@@ -191,6 +195,7 @@ class Watcher:
             in_flight=in_flight,
             known=self._known(self.agenda.to_search()),
             tokens=[one.token for one in attempts if one.job_id is None],
+            to_close=[token for token in self.gatherer.superseded() if token not in self._closed],
             arrays={
                 one.token: (one.stage, one.experiment, one.input_path)
                 for one in attempts
@@ -327,6 +332,7 @@ class Watcher:
                 told = action.status if action.reason is None else f"{action.status}: {action.reason}"
                 context = {"experiment": action.experiment, "stage": action.stage, "token": action.token}
                 log.log(level, "%s", one_line(told), extra=context)
+                self.agenda.announce([action.experiment])  # it may have been trained again meanwhile
 
     def _queue(self, action: Queue, now: datetime) -> None:
         self.store.record(

@@ -103,6 +103,14 @@ class Gatherer:
             for row in self.store.rows(stage.database, "open_work")
         ]
 
+    def superseded(self) -> list[str]:
+        """Return the attempts that ended and are followed by one that is not submitted yet."""
+        return [
+            str(row["token"])
+            for stage in self.stages
+            for row in self.store.rows(stage.database, "superseded_attempts")
+        ]
+
     def poll(self, attempts: Iterable[OpenAttempt], now: datetime) -> None:
         """Ask the executors of all jobs in flight, in one call each."""
         by_name = {stage.name: stage for stage in self.stages}

@@ -20,7 +20,7 @@ from heliograph.errors import DriveUnavailable
 from heliograph.files import write_atomic
 from heliograph.protocol.outbox import Outbox
 from heliograph.protocol.quarantine import keep_aside
-from heliograph.runner.claims import read_claim
+from heliograph.runner.claims import close_claim, read_claim
 from heliograph.stages.render import parts_of
 from heliograph.stages.stage import Stage
 from heliograph.state import journal
@@ -80,6 +80,8 @@ class Hands:
         """Read everything that the watcher decides on."""
         began = time.monotonic()
         self._check(order)
+        for token in order.to_close:
+            close_claim(self.drive, token)
         seen = Seen()
         seen.events = self.inbox.read(order.now)
         seen.waiting = len(seen.events) >= MOST_AT_ONCE

@@ -35,6 +35,8 @@ class LookOrder(Struct, frozen=True, kw_only=True):
     """finished experiments to look at in the background: {experiment: {signal file: sha256 known}}"""
     tokens: list[str] = []
     """attempts that are not submitted: did a job claim them?"""
+    to_close: list[str] = []
+    """attempts that ended, before the next one of that work is submitted: no job may begin them any more"""
     arrays: dict[str, tuple[str, str, str]] = {}
     """attempts to be submitted as job arrays, whose parts are listed: {token: (stage, experiment, input)}"""
     sweep: bool = False

@@ -9,6 +9,7 @@ from msgspec import Struct
 from heliograph.config import Resources, StageSettings, WatcherConfig
 from heliograph.executors.base import FailureClass, JobReport, JobState
 from heliograph.executors.failures import classify
+from heliograph.runner.claims import NOBODY
 from heliograph.stage_settings import stage_settings
 from heliograph.watcher.facts import Attempt, Evidence, StageFacts, Trigger
 from heliograph.watcher.policy import (
@@ -155,6 +156,10 @@ def _queue(
 
 
 def _plan_submission(facts: StageFacts, attempt: Attempt, now: datetime) -> list[Action]:
+    if facts.claimed_by == NOBODY:
+        told = "an earlier watcher followed this attempt by another, and its record is lost"
+        kind = FailureClass.TRANSIENT
+        return [_conclude(facts, attempt, "failed", failure_class=kind, reason=told, retry_at=now)]
     if facts.claimed_by is not None:
         return [Adopt(facts.experiment, facts.stage, attempt, facts.claimed_by)]
     if facts.look_up_at is not None:

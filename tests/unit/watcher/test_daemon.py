@@ -89,6 +89,23 @@ def test_training_again_is_new_work(drive: Drive, state: Path, fake: Path, pytho
     assert len(starts(fake)) == 4
 
 
+def test_a_new_training_that_was_announced_while_a_job_ran_follows_its_end(
+    drive: Drive, state: Path, fake: Path, python: Path
+) -> None:
+    """Its doorbell has rung long before; the background search would find it an hour later."""
+    publish_training(drive, "e1")
+    (fake / "e1-evaluation").write_text("fail 3")
+    with watching(drive, state, python) as watcher:
+        tick_until(watcher, lambda: watcher.store.rows("evaluation", "open_attempts") != [])
+        publish_training(drive, "e1", timestamp=NOW + timedelta(hours=1))
+        Outbox(drive, state / "spool").post(
+            ev.SignalPublished(experiment="e1", stage="training", path="x", sha256="x")
+        )
+        watcher.tick(utc_now())
+        tick_until_idle(watcher)
+        assert statuses(watcher, "evaluation") == ["failed"] * 2
+
+
 def test_signals_that_came_while_no_watcher_ran_are_found(
     drive: Drive, state: Path, fake: Path, python: Path
 ) -> None:

@@ -10,6 +10,7 @@ from heliograph.config import Resources, WatcherConfig
 from heliograph.executors.base import FailureClass, JobReport, JobState
 from heliograph.watcher.facts import Attempt, Evidence, StageFacts, Trigger
 from heliograph.watcher.plan import (
+    Adopt,
     Conclude,
     LookUp,
     Observe,
@@ -114,6 +115,15 @@ def test_what_is_in_doubt_is_looked_up_and_never_submitted_before_that() -> None
     last = decide(after_s=10, **doubt)
     assert isinstance(last, LookUp)
     assert last.is_last
+
+
+def test_a_job_that_claimed_the_attempt_is_adopted() -> None:
+    """The record of its submission is lost."""
+    action = decide(attempt=attempt(), claimed_by="17", look_up_at=NOW)
+    assert isinstance(action, Adopt)
+    assert action.job_id == "17"
+    closed = decide(attempt=attempt(), claimed_by="nobody")
+    assert (closed.status, closed.retry_at) == ("failed", NOW)
 
 
 # in flight --------------------------------------------------------------------------------------------

@@ -127,6 +127,13 @@ WHERE executor <> 'by hand' AND experiment_name IN (SELECT value FROM json_each(
 -- Attempts that have not ended, in the order in which they were queued.
 SELECT * FROM {jobs} WHERE status IN ('queued', 'running') AND executor <> 'by hand' ORDER BY id;
 
+-- name: superseded_attempts
+-- Attempts that ended and are followed by one that is not submitted yet.
+SELECT earlier.token FROM {jobs} later JOIN {jobs} earlier
+ON earlier.experiment_name = later.experiment_name AND earlier.id < later.id
+WHERE later.status = 'queued' AND later.slurm_job_id IS NULL AND later.executor <> 'by hand'
+    AND earlier.status IN ('completed', 'failed') AND earlier.executor <> 'by hand';
+
 -- name: jobs
 -- All attempts, the latest first.
 SELECT * FROM {jobs} ORDER BY id DESC;
