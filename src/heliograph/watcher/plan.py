@@ -156,12 +156,8 @@ def _queue(
 
 
 def _plan_submission(facts: StageFacts, attempt: Attempt, now: datetime) -> list[Action]:
-    if facts.claimed_by == NOBODY:
-        told = "an earlier watcher followed this attempt by another, and its record is lost"
-        kind = FailureClass.TRANSIENT
-        return [_conclude(facts, attempt, "failed", failure_class=kind, reason=told, retry_at=now)]
     if facts.claimed_by is not None:
-        return [Adopt(facts.experiment, facts.stage, attempt, facts.claimed_by)]
+        return [_take_over(facts, attempt, facts.claimed_by, now)]
     if facts.look_up_at is not None:
         if now < facts.look_up_at:
             return []
@@ -173,6 +169,15 @@ def _plan_submission(facts: StageFacts, attempt: Attempt, now: datetime) -> list
     if attempt.not_before is not None and now < attempt.not_before:
         return []
     return [Submit(facts.experiment, facts.stage, attempt)]
+
+
+def _take_over(facts: StageFacts, attempt: Attempt, claimed_by: str, now: datetime) -> Action:
+    """Go on with what an earlier watcher began, whose records are lost: its claims tell."""
+    if claimed_by != NOBODY:
+        return Adopt(facts.experiment, facts.stage, attempt, claimed_by)
+    told = "an earlier watcher followed this attempt by another, and its record is lost"
+    kind = FailureClass.TRANSIENT
+    return _conclude(facts, attempt, "failed", failure_class=kind, reason=told, retry_at=now)
 
 
 def _plan_in_flight(

@@ -102,9 +102,9 @@ SELECT * FROM {jobs} WHERE token = :token;
 SELECT * FROM {jobs} WHERE experiment_name = :experiment AND executor <> 'by hand' ORDER BY id DESC LIMIT 1;
 
 -- name: attempts_of_signal
--- How many attempts this content of the trigger has had.
+-- How many attempts this content of the trigger has had; what somebody did by hand is none.
 SELECT coalesce(max(attempt), 0) AS attempts FROM {jobs}
-WHERE experiment_name = :experiment AND signal_sha256 = :sha256;
+WHERE experiment_name = :experiment AND signal_sha256 = :sha256 AND executor <> 'by hand';
 
 -- name: experiments_with_open_work
 -- Experiments with an attempt that has not ended, or that ended and will be followed by another.
