@@ -81,6 +81,8 @@ class Guard:
         self._asked: Asked | None = None
         self._received = bytearray()
         self._killed = False
+        self._term = 0
+        """of the lease, once it is taken: a child that replaces another goes on under it"""
 
     # what the hands can do
 
@@ -88,7 +90,8 @@ class Guard:
         self._call("hello")
 
     def take_lease(self, now: datetime, wait_s: float) -> int:
-        return int(self._call("take_lease", now, wait_s))
+        self._term = int(self._call("take_lease", now, wait_s))
+        return self._term
 
     def release_lease(self) -> None:
         self._call("release_lease")
@@ -190,6 +193,8 @@ class Guard:
                 raise self._unavailable(told) from None
         if self._child is not None and self._child.poll() is None:
             return
+        if self._socket is not None:  # that of a child which has ended by itself
+            self._socket.close()
         ours, theirs = socket.socketpair()
         with theirs:
             self._child = subprocess.Popen(
@@ -201,7 +206,7 @@ class Guard:
             )
         self._socket, self._killed = ours, False
         self._received.clear()
-        content = pickle.dumps((self._setup, logging.getLogger().level))
+        content = pickle.dumps((self._setup, logging.getLogger().level, self._term))
         ours.sendall(_LENGTH.pack(len(content)) + content)
 
     def _drop_child(self) -> None:
@@ -251,11 +256,14 @@ def main() -> None:
 
     with socket.socket(fileno=os.dup(0)) as parent:
         try:
-            setup, level = pickle.loads(_read_message(parent))  # noqa: S301 - our own parent's
+            setup, level, term = pickle.loads(_read_message(parent))  # noqa: S301 - our own parent's
             collector = _Collector()
             logging.basicConfig(level=level, handlers=[collector], force=True)
             stages = tuple(stage for stage in STAGES if stage.name in setup.stages)
-            serve(parent, Hands(setup, stages), collector)
+            hands = Hands(setup, stages)
+            if term:
+                hands.keep_lease(term)
+            serve(parent, hands, collector)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return  # the watcher has ended
 
