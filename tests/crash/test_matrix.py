@@ -35,7 +35,7 @@ KINDS = {
     "again": WATCHER | {"submit"},
     "failed": WATCHER | {"submit"},
     "retry": WATCHER | {"submit"},
-    "cancel": WATCHER | {"poll"},
+    "cancel": WATCHER | {"poll", "cancel"},
     "settle": WATCHER,
     "rebuild": WATCHER | {"migrate"},
     "job": FILES | {"mkdir"},
