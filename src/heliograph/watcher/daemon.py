@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -30,6 +30,7 @@ from heliograph.state.store import Store
 from heliograph.watcher.agenda import Agenda
 from heliograph.watcher.bell import Bell
 from heliograph.watcher.desk import SignalDesk
+from heliograph.watcher.every import Every
 from heliograph.watcher.facts import StageFacts
 from heliograph.watcher.gather import Gatherer, OpenAttempt, Polls
 from heliograph.watcher.guard import Guard
@@ -45,18 +46,6 @@ log = logging.getLogger(__name__)
 LEASE_BEAT_S = 5.0
 # Whoever was stopped for longer than this may have lost the lease meanwhile: it looks again before it acts.
 STALE_AFTER_S = 10.0
-
-
-class _Due(Struct):
-    """When each of the things that are done now and then is due; None means now."""
-
-    sweep: datetime | None = None
-    search: datetime | None = None
-    beat: datetime | None = None
-
-
-def is_due(moment: datetime | None, now: datetime) -> bool:
-    return moment is None or now >= moment
 
 
 class Setup(Struct, frozen=True, kw_only=True):
@@ -117,7 +106,10 @@ class Watcher:
         """ended attempts that no job can begin any more"""
         self._told_of: dict[str, str] = {}
         """experiments that cannot be looked at, and why: said once"""
-        self._due = _Due()
+        detection = setup.config.detection
+        self._beat = Every(LEASE_BEAT_S)
+        self._sweep = Every(detection.sweep_every_s)
+        self._search = Every(detection.full_sweep_every_s)
         self._drive_was_well = True
 
     def start(self, now: datetime) -> None:
@@ -169,7 +161,7 @@ class Watcher:
             or self.agenda.is_hurried
             or self.agenda.is_searching
             or self.teller.is_behind
-            or self._due.sweep is None
+            or self._sweep.is_wanted_soon
             or self._jobs_busy()
         )
 
@@ -185,10 +177,10 @@ class Watcher:
             if one.job_id is not None:
                 in_flight.setdefault(one.experiment, {})[one.stage] = one.job_id
         beat = None
-        if is_due(self._due.beat, now):
+        if self._beat.is_due(now):
             calls = self.executor(self.executor_name).calls_last_hour
             beat = Beat(resident_mb(), calls)
-            self._due.beat = now + timedelta(seconds=LEASE_BEAT_S)
+            self._beat.done(now)
         return LookOrder(
             now=now,
             experiments=self.agenda.order(self._open()),
@@ -201,7 +193,7 @@ class Watcher:
                 for one in attempts
                 if one.job_id is None and stage_settings(self.config, one.stage, one.experiment).array
             },
-            sweep=is_due(self._due.sweep, now),
+            sweep=self._sweep.is_due(now),
             list_all=self._is_search_due(now),
             beat=beat,
         )
@@ -226,7 +218,7 @@ class Watcher:
         return known
 
     def sweep_soon(self) -> None:
-        self._due.sweep = None
+        self._sweep.soon()
 
     def _take_in(self, seen: Seen, now: datetime) -> list[Aside]:
         """Record what is new; return what is to be put aside."""
@@ -243,8 +235,8 @@ class Watcher:
                 if self.desk.accept(sighting, now):
                     self._silent.discard(experiment)
             asides += self.desk.asides(experiment, looked.broken)
-        if is_due(self._due.sweep, now):
-            self._due.sweep = now + timedelta(seconds=self.config.detection.sweep_every_s)
+        if self._sweep.is_due(now):
+            self._sweep.done(now)
         if seen.experiments is not None:
             self._swept(seen.experiments, now)
             asides += self.desk.folder_asides(seen.hostile_folders)
@@ -260,10 +252,10 @@ class Watcher:
         self._silent = silent
         if self._is_search_due(now):
             self.agenda.search(experiments)
-            self._due.search = now + timedelta(seconds=self.config.detection.full_sweep_every_s)
+            self._search.done(now)
 
     def _is_search_due(self, now: datetime) -> bool:
-        return is_due(self._due.search, now) and not self.agenda.is_searching
+        return self._search.is_due(now) and not self.agenda.is_searching
 
     def _tell_of_trouble(self, trouble: Mapping[str, str]) -> None:
         for experiment, why in trouble.items():

@@ -45,7 +45,8 @@ class RateLimit:
 
     def allows(self, now: datetime) -> bool:
         """Tell whether one more may go out now, and count it if so."""
-        while self._times and now - self._times[0] >= timedelta(minutes=1):
+        # a time to come was told by a clock that has been set back since
+        while self._times and not timedelta(0) <= now - self._times[0] < timedelta(minutes=1):
             self._times.popleft()
         if len(self._times) >= self._most:
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from heliograph.state.databases import DATABASES
 from heliograph.state.publish import Snapshot, make_snapshot
 from heliograph.state.store import Store
 from heliograph.watcher.desk import SignalDesk
+from heliograph.watcher.every import Every
 from heliograph.watcher.guard import Guard
 from heliograph.watcher.hands import Hands
 from heliograph.watcher.log_copy import LogCopy
@@ -52,7 +53,7 @@ class Teller:
         """events that cannot be applied, and why"""
         self._publish_every_s = publish_every_s
         self._published: dict[str, int] = {}
-        self._publish_at: datetime | None = None
+        self._publish: Every | None = None
         self._publication: _Publication | None = None
         self._order: TellOrder | None = None
         self._log = LogCopy(log_file) if log_file else None
@@ -116,9 +117,9 @@ class Teller:
 
     def _snapshots(self, now: datetime, *, leaving: bool) -> list[Snapshot]:
         """Return copies of the databases that changed, if it is time to publish them."""
-        if self._publish_at is None:  # a start has more urgent things to do
-            self._publish_at = now + timedelta(seconds=self._publish_every_s)
-        is_due = leaving or now >= self._publish_at
+        if self._publish is None:  # a start has more urgent things to do
+            self._publish = Every(self._publish_every_s, first_at=now)
+        is_due = leaving or self._publish.is_due(now)
         changed = self._changed()
         if not changed or not is_due:
             return []
@@ -133,4 +134,4 @@ class Teller:
         took_s = time.monotonic() - publication.began
         self._published |= {stage: publication.changes[stage] for stage in told.published}
         wait_s = max(self._publish_every_s, took_s / SHARE_FOR_PUBLISHING)
-        self._publish_at = now + timedelta(seconds=wait_s)
+        self._publish = Every(wait_s, first_at=now)
