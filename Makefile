@@ -26,7 +26,7 @@ lint: setup-test ## Check style, types and the layers of the architecture
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/mypy --strict tools
-	$(VENV)/mypy --strict -p benchmarks
+	$(VENV)/mypy --strict -p benchmarks.watcher
 	$(VENV)/lint-imports --no-logo --no-cache
 
 .PHONY: bench-watcher

@@ -22,6 +22,7 @@ from msgspec import Struct
 from benchmarks.watcher import lives
 from heliograph.drive import Drive
 from heliograph.state import databases, journal
+from heliograph.state.batch_names import batches
 from heliograph.state.databases import DATABASES
 from heliograph.state.queries import read_sql
 from heliograph.state.settle import live_folder
@@ -116,7 +117,7 @@ class MadeDrive:
             folder.mkdir()
         shutil.rmtree(drive.lease, ignore_errors=True)
         for stage, last in self.made.last_events.items():
-            for batch in journal.batches(drive, stage):
+            for batch in batches(drive, stage):
                 if batch.first > last:
                     batch.path.unlink()
             for file in drive.stage_logs(stage).iterdir():
@@ -132,7 +133,7 @@ class MadeDrive:
         return target
 
     def journal_files(self) -> int:
-        return sum(len(journal.batches(self.drive, stage)) for stage in DATABASES)
+        return sum(len(batches(self.drive, stage)) for stage in DATABASES)
 
     def database_mb(self) -> dict[str, float]:
         """Return the size of each live database."""
