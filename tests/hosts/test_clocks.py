@@ -46,4 +46,4 @@ def test_a_clock_that_is_ahead_does_not_take_generations_from_readers(lab: HostL
         end(watch)
     kept = sorted(path.name for path in lab.drive.published.glob("evaluation.*.db"))
     assert kept[0] == "evaluation.000001.db", "that of heliograph init, superseded a moment ago"
-    assert len(kept) > 2
+    assert len(kept) >= 2

@@ -28,7 +28,7 @@ def test_under_the_watcher(lab: HostLab) -> None:
         train(lab.wild_west, "e1")
         until_completed(lab, "e1")
         with lab.ssrde.unmounted():
-            until_told(lab.ssrde, "and now it is a part of")
+            until_told(lab.ssrde, "it is tried again")
             assert train(lab.wild_west, "e2") == "completed"
             assert watch.poll() is None
         until_completed(lab, "e1", "e2")
@@ -48,7 +48,7 @@ def test_under_a_job(lab: HostLab) -> None:
         lab.wait_until(lambda: starts(lab) == ["e1 evaluation"], "the evaluation has begun")
         with lab.ssrde.unmounted():
             let(lab.ssrde, "go")
-            until_told(lab.ssrde, "and now it is a part of")
+            until_told(lab.ssrde, "it is tried again")
             spool = lab.ssrde.own / "state" / "spool"
             lab.wait_until(lambda: [*spool.rglob("*.json")] != [], "the job's end waits in the spool")
             assert [*(lab.ssrde.own / "drive").iterdir()] == []

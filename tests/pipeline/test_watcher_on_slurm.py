@@ -94,7 +94,7 @@ def test_a_controller_that_hangs_leaves_one_job(
     """sbatch times out, the job is queued all the same, and it is adopted."""
     publish_training(drive, "e1")
     with watching(drive, tmp_path / "state", fake / "bin" / "python", config) as watcher:
-        watcher.tick(utc_now())
+        tick_until(watcher, lambda: statuses(watcher, "evaluation") == ["queued"])
         with lab.frozen():
             watcher.tick(utc_now())
             assert len(watcher.submitter.doubts) == 1
