@@ -136,6 +136,22 @@ def restore_pointer(drive: Drive, stage: str, ours: Pointer) -> None:
             _write_pointer(drive, stage, ours)
 
 
+class Changes:
+    """Knows which databases have changed since they were published."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._published: dict[str, int] = {}
+
+    def stages(self) -> list[str]:
+        """List the stages whose database has changed."""
+        return [s for s in DATABASES if self._published.get(s) != self._store.changes[s]]
+
+    def note(self, published: Mapping[str, int]) -> None:
+        """Remember with how many changes each database was published."""
+        self._published |= published
+
+
 class Publisher:
     """Publishes the live databases when they have changed."""
 
@@ -144,24 +160,16 @@ class Publisher:
         self.store = store
         self.host = host
         self.keep_s = keep_s
-        self._published: dict[str, int] = {}
-
-    def changed(self) -> list[str]:
-        """List the stages whose database changed since it was published."""
-        return [s for s in DATABASES if self._published.get(s) != self.store.changes[s]]
-
-    def note(self, published: Mapping[str, int]) -> None:
-        """Remember with how many changes each database was published."""
-        self._published |= published
+        self._changes = Changes(store)
 
     def publish(self, now: datetime) -> list[str]:
         """Publish each database that changed since the last time; return their stages."""
-        changed = self.changed()
+        changed = self._changes.stages()
         for stage in changed:
             changes = self.store.changes[stage]
             snapshot = make_snapshot(self.store, stage)
             put_snapshot(self.drive, snapshot, host=self.host, now=now, keep_s=self.keep_s)
-            self.note({stage: changes})
+            self._changes.note({stage: changes})
         return changed
 
 

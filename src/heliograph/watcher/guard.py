@@ -86,9 +86,6 @@ class Guard:
 
     # what the hands can do
 
-    def hello(self) -> None:
-        self._call("hello")
-
     def take_lease(self, now: datetime, wait_s: float) -> int:
         self._term = int(self._call("take_lease", now, wait_s))
         return self._term

@@ -60,10 +60,6 @@ class Hands:
         self._pointers: dict[str, Pointer] = {}
         """what was published under this lease"""
 
-    def hello(self) -> None:
-        """Return when the drive answers. Raises DriveUnavailable or NotADrive."""
-        self._check_drive()
-
     def take_lease(self, now: datetime, wait_s: float) -> int:
         """Take the lease, and clear up after those who had it before and died; return its term.
 

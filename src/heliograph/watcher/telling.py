@@ -12,8 +12,7 @@ from msgspec import Struct
 
 from heliograph.protocol.events import Event
 from heliograph.state import journal
-from heliograph.state.databases import DATABASES
-from heliograph.state.publish import Snapshot, make_snapshot
+from heliograph.state.publish import Changes, Snapshot, make_snapshot
 from heliograph.state.store import Store
 from heliograph.watcher.desk import SignalDesk
 from heliograph.watcher.every import Every
@@ -52,7 +51,7 @@ class Teller:
         self.unusable: dict[str, str] = {}
         """events that cannot be applied, and why"""
         self._publish_every_s = publish_every_s
-        self._published: dict[str, int] = {}
+        self._changes = Changes(store)
         self._publish: Every | None = None
         self._publication: _Publication | None = None
         self._order: TellOrder | None = None
@@ -62,7 +61,7 @@ class Teller:
     @property
     def is_behind(self) -> bool:
         """Tell whether something still has to be written, published databases included."""
-        return self._order is not None or bool(self._changed())
+        return self._order is not None or bool(self._changes.stages())
 
     def tell(
         self,
@@ -112,15 +111,12 @@ class Teller:
 
     # databases
 
-    def _changed(self) -> list[str]:
-        return [stage for stage in DATABASES if self._published.get(stage) != self.store.changes[stage]]
-
     def _snapshots(self, now: datetime, *, leaving: bool) -> list[Snapshot]:
         """Return copies of the databases that changed, if it is time to publish them."""
         if self._publish is None:  # a start has more urgent things to do
             self._publish = Every(self._publish_every_s, first_at=now)
         is_due = leaving or self._publish.is_due(now)
-        changed = self._changed()
+        changed = self._changes.stages()
         if not changed or not is_due:
             return []
         changes = {stage: self.store.changes[stage] for stage in changed}
@@ -132,6 +128,6 @@ class Teller:
             return
         publication, self._publication = self._publication, None
         took_s = time.monotonic() - publication.began
-        self._published |= {stage: publication.changes[stage] for stage in told.published}
+        self._changes.note({stage: publication.changes[stage] for stage in told.published})
         wait_s = max(self._publish_every_s, took_s / SHARE_FOR_PUBLISHING)
         self._publish = Every(wait_s, first_at=now)
